@@ -4,6 +4,7 @@
 for the zygote, and each case runs in a child of it. There is no jail here, and the working directory is a temporary one.
 """
 
+import ast
 import contextlib
 import functools
 import importlib.util
@@ -804,6 +805,28 @@ class StateTransfer(Case):
         self.assertIn("Cell In[3], line 1", ran.ending[1][3])
         _, ran = self.restored(STATE, state, "f(2), _, In[1][:6], p.me[0] is p, P.n, shared is also, [d for d in Out]")
         self.assertEqual(ran.shown[0][0]["text/plain"], "(2, 1, 'import', True, 3, True, [1])")
+
+    def test_cells_with_magics_run_again_as_they_ran(self):
+        sources = [
+            "%time x = [1]\n%env OF_A_CELL={x}",
+            "%%time\n\ny = 2\ny",
+            "%%capture c\n%%time\nprint(3)",
+            "cd /tmp",
+        ]
+        _, ran = self.restored(
+            sources, self.exported(sources), "import os\nx, os.environ['OF_A_CELL'], y, _, c.stdout, os.getcwd()"
+        )
+        shown = ast.literal_eval(ran.shown[-1][0]["text/plain"])
+        self.assertEqual((shown[:4], shown[4][:11], shown[5]), (([1], "[1]", 2, 2), "3\nCPU times", "/tmp"))
+
+    def test_our_own_frames_are_in_no_traceback(self):
+        for code in ("%time 1 / 0", "%timeit 1 / 0", "%cd nowhere", "%run nowhere.py", "%%capture\n1 / 0",
+                     "get_ipython().run_cell_magic('time', '', '1 / 0')", "%history ~1/", "%env A B\n%timeit -z"):  # fmt: skip
+            ran = cells(code, f"import traceback\ntry:\n    {code.splitlines()[0]}\nexcept Exception:\n    traceback.print_exc()"
+                        if not code.startswith("%%") else "1")  # fmt: skip
+            for text in (ran.ending[0][0][3], ran.err):
+                self.assertNotIn("switchtower", text, code)
+                self.assertNotIn("<string>", text, code)
 
     def test_context_variables_and_decimal_settings_are_those_of_the_cells(self):
         sources = ["import contextvars, decimal\nuser = contextvars.ContextVar('user')\ntoken = user.set('ada')\n"

@@ -129,8 +129,7 @@ class Cells(unittest.TestCase):
         self.assertEqual(self.value("%who_ls list"), "['b']")
         self.assertEqual(self.run_cell("%whos"), "Variable   Type    Data/Info\n----------------------------\n"
                                                  "a          str     text\nb          list    n=2\n")  # fmt: skip
-        self.assertEqual(self.raised("%reset"), "UsageError")
-        self.run_cell("%reset -f")
+        self.run_cell("%reset")
         self.assertEqual((self.raised("a"), self.value("1 + 1")), ("NameError", "2"))
 
     def test_folders_environment_and_files(self):
@@ -153,7 +152,17 @@ class Cells(unittest.TestCase):
 
     def test_history_and_precision(self):
         self.run_cell("a = 1")
-        self.assertEqual(self.run_cell("%history -n"), "   1: a = 1\n")
+        self.run_cell("a +\\\n1")
+        self.assertEqual(self.run_cell("%history -n 1 3"), "   1: a = 1\n   3: %history -n 1 3\n")
+        self.assertEqual(self.run_cell("%history -o -p 1-2"), ">>> a = 1\n>>> a +\\\n... 1\n...\n2\n")
+        self.assertEqual(self.run_cell("%history -l 1"), "%history -o -p 1-2\n")
+        self.run_cell("%history -f h.txt 1")
+        with open("h.txt") as file:
+            self.assertEqual(file.read(), "a = 1\n")
+        self.assertEqual(
+            self.run_cell("%reset -f in out"), "Flushing input history\nFlushing output cache (1 entries)\n"
+        )
+        self.assertEqual(self.value("In[:3], Out, '_i1' in dir()"), "(['', '', ''], {}, False)")
         self.assertEqual(self.value("%precision 2"), "'%.2f'")
         self.assertEqual((self.value("1 / 3"), self.value("[1 / 3, 2]")), ("0.33", "[0.33, 2]"))
         self.assertEqual((self.value("%precision"), self.value("1 / 4")), ("'%r'", "0.25"))
@@ -185,6 +194,106 @@ class Cells(unittest.TestCase):
             needs.clear()
             self.raised(code)
             self.assertEqual([need for need, _ in needs], [what], code)
+
+    def test_values_are_put_into_the_lines_of_magics(self):
+        self.addCleanup(os.environ.pop, "OF_A_CELL", None)
+        self.run_cell(
+            "n, d = 'real.txt', {'a': [1, 2]}\ndef f():\n    inside = 'i'\n    %env OF_A_CELL {inside} $n {d['a'][1:]}"
+        )
+        self.assertEqual(self.run_cell("f()"), "env: OF_A_CELL=i real.txt [2]\n")
+        for line, value in (
+            ("$$n {{x}}", "$n {x}"),
+            ("{nothing} $n", "{nothing} $n"),
+            ("'$n' {n!r}", "'$n' 'real.txt'"),
+            ("{", "{"),
+        ):
+            self.assertEqual(self.run_cell(f"%env OF_A_CELL={line}"), f"env: OF_A_CELL={value}\n")
+        self.assertEqual(self.run_cell("%%writefile {n}\n{n}"), "Writing real.txt\n")
+        with open("real.txt") as file:
+            self.assertEqual(file.read(), "{n}\n")
+        self.assertEqual(self.value("%time '{n}'"), "'{n}'")
+
+    def test_magics_of_a_cell_may_be_within_others(self):
+        self.assertEqual(self.run_cell("%%capture c\n\n%%time\nx = 3\nx"), "")
+        self.assertEqual(self.value("c.stdout[:9], len(c.outputs), x"), "('CPU times', 1, 3)")
+        self.assertIn("Wall time", self.run_cell("%%time\n%%capture c\nprint(1)"))
+        self.assertEqual(self.value("c.stdout"), r"'1\n'")
+        self.assertEqual(self.run_cell("%%capture c\n%%writefile a.txt\nx"), "")
+        self.assertEqual(self.value("c.stdout"), r"'Writing a.txt\n'")
+        self.run_cell("get_ipython().run_cell_magic('capture', 'c', 'print(2)')")
+        self.assertEqual(self.value("c.stdout"), r"'2\n'")
+        with self.assertRaises(program.Raised) as caught:
+            self.run_cell("%%time\n%%capture\n1 / 0")
+        self.assertEqual(caught.exception.args[0][3], 3)
+
+    def test_output_is_no_longer_kept_after_a_cell_that_fails_at_its_end(self):
+        def fail():
+            raise KeyboardInterrupt
+
+        self.addCleanup(representations.before_end.clear)
+        representations.before_end.append(fail)
+        self.raised("%%capture\n1")
+        representations.before_end.clear()
+        self.assertEqual(self.run_cell("print('seen')"), "seen\n")
+
+    def test_options_are_honoured_or_refused(self):
+        shown.clear()
+        self.run_cell("%time 5;")
+        self.run_cell("%timeit -n1 -r1 -q -v t 5")
+        self.assertEqual((list(shown), self.value("t.loops")), ([], "1"))
+        for code, what in (("%history -g x", "LANGUAGE"), ("%history ~1/", "LANGUAGE"), ("%run -t a.py", "LANGUAGE"),
+                           ("%matplotlib qt", "LANGUAGE"), ("%autoreload 7", "LANGUAGE"), ("%time --no-raise-error 1", "LANGUAGE"),
+                           ("%cd -b", "LANGUAGE")):  # fmt: skip
+            needs.clear()
+            self.raised(code)
+            self.assertEqual([need for need, _ in needs], [what], code)
+        for code in ("%colors Rainbow", "%autosave soon", "%reset everything", "%history -z"):
+            self.assertEqual(self.raised(code), "UsageError", code)
+
+    def test_a_line_needs_no_sign_unless_its_word_has_a_meaning(self):
+        self.assertEqual(self.run_cell("who int"), "No variables match your requested type.\n")
+        self.assertEqual(self.value("precision 2"), "'%.2f'")
+        self.assertEqual(self.run_cell("matplotlib inline"), "")
+        self.assertEqual(self.run_cell("reset -f"), "")
+        self.run_cell("precision = 4")
+        self.assertEqual(self.value("precision - 1"), "3")
+        self.assertEqual(self.raised("autoreload"), "NameError")
+
+    def test_modules_that_changed_are_loaded_again(self):
+        self.addCleanup(sys.modules.pop, "changing_module", None)
+        text = "from time import sleep\nclass A:\n    def f(self): return {0}\ndef g(): return {0}\nVALUE = {0}\n"
+        self.run_cell(
+            "%load_ext autoreload\n%autoreload 2\nimport sys\nsys.path.insert(0, '.')\nsys.dont_write_bytecode = True"
+        )
+        self.run_cell("%%writefile changing_module.py\n" + text.format(1))
+        self.run_cell("import changing_module\nfrom changing_module import A, g\na = A()")
+        self.run_cell("%%writefile changing_module.py\n" + text.format(1002))
+        self.assertEqual(self.value("changing_module.VALUE, a.f(), g(), A().f()"), "(1002, 1002, 1002, 1002)")
+        self.run_cell("%%writefile changing_module.py\n1 +")
+        self.assertIn("[autoreload of changing_module failed: SyntaxError", self.run_cell("print(g())"))
+        self.assertEqual(self.run_cell("print(g())"), "1002\n")
+
+    def test_the_shell_is_a_kernels_and_what_it_lacks_is_a_need(self):
+        before = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "IPython"}
+        shells = package.module("interactive_shell")
+        ipython.install(*shells.CLASSES)
+        self.addCleanup(sys.modules.update, before)
+        self.addCleanup(
+            lambda: [sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] == "IPython"]
+        )
+        self.assertEqual(self.value("type(get_ipython()).__name__"), "'ZMQInteractiveShell'")
+        self.assertEqual(self.value("'IPKernelApp' in get_ipython().config"), "True")
+        self.assertEqual(
+            self.value("import builtins, IPython\nlen({get_ipython, builtins.get_ipython, IPython.get_ipython})"), "1"
+        )
+        self.assertEqual(needs, [])
+        for code in ("get_ipython().display_formatter.mimebundle_formatter", "import IPython\nIPython.embed",
+                     "get_ipython().display_formatter.formatters['text/plain'].max_width",
+                     "get_ipython().display_formatter.formatters['text/html'].enabled = False",
+                     "get_ipython().display_formatter.active_types = ['text/plain']"):  # fmt: skip
+            needs.clear()
+            self.raised(code)
+            self.assertEqual([need for need, _ in needs], ["LANGUAGE"], code)
 
     def test_functions_that_cells_register_represent_values(self):
         self.run_cell("class A: pass\nformatters = get_ipython().display_formatter.formatters")

@@ -43,10 +43,10 @@ class Magics(unittest.TestCase):
         self.assertEqual(needs, [])
 
     def test_a_magic_that_surrounds_a_cell_leaves_its_lines_where_they_are(self):
-        self.assertEqual(magics.split_cell("%%capture out\nx = 1\n", {}), ("\nx = 1\n", ("capture", "out")))
+        self.assertEqual(magics.split_cell("%%capture out\nx = 1\n", {}), ("\nx = 1\n", [("capture", "out")]))
 
     def test_a_name_of_a_cell_is_no_magic(self):
-        self.assertEqual(magics.split_cell("who", {"who": 1}), ("who", None))
+        self.assertEqual(magics.split_cell("who", {"who": 1}), ("who", []))
 
     def test_commands_are_a_need_for_processes(self):
         for code, detail in (("!ls -l", "ls -l"), ("%pip install x", "pip install x"), ("files = !ls", "ls"),

@@ -25,6 +25,7 @@ from _switchtower import (
     interactive_shell,
     ipython,
     kernel,
+    magic_functions,
     os_errors,
     process_info,
     program,
@@ -132,7 +133,7 @@ failure.install()
 imports.install()
 imports.drop_modules(imports.MISSING)
 representations.install()
-ipython.install(interactive_shell.InteractiveShell, interactive_shell.TerminalInteractiveShell)
+ipython.install(*interactive_shell.CLASSES, *magic_functions.CLASSES)
 randomness.install(replacements)
 replacements.spread(keep=(unsupported, sys.modules["_switchtower.scratch.files"], streams))
 del replacements

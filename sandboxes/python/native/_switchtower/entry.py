@@ -24,6 +24,7 @@ from . import (
     interactive_shell,
     ipython,
     kernel,
+    magic_functions,
     matplotlib_figures,
     plotly_figures,
     process_info,
@@ -68,8 +69,8 @@ def prepare(modules: Iterable[str]) -> list[str]:
         importlib.import_module("site").setquit()
     os.environ.update(dict.fromkeys(_THREADS, "1"), JOBLIB_MULTIPROCESSING="0")
     failure.install()
-    ipython.get_ipython = shell.get_ipython
-    ipython.install(interactive_shell.InteractiveShell, interactive_shell.TerminalInteractiveShell)
+    ipython.shell_for = shell.shell_for
+    ipython.install(*interactive_shell.CLASSES, *magic_functions.CLASSES)
     representations.install()
     representations.structured = True
     matplotlib_figures.install()

@@ -7,7 +7,6 @@ numbers, with `_`, `_i` and `Out` as if the kernel had run them.
 import ast
 import contextlib
 import linecache
-import sys
 import types
 import zlib
 from collections.abc import Iterator
@@ -20,12 +19,11 @@ from .paths import CELLS, is_program
 _shell = None
 
 
-def get_ipython() -> Any:
-    """Returns the shell of a cell. Of the libraries sympy gets it, which registers formatters; to the others, which
-    would display with it what only a browser can, there is none."""
-    file = sys._getframe(1).f_code.co_filename
-    if _shell is not None:
-        return None if file.startswith("/") else _shell
+def shell_for(file: str) -> Any:
+    """Returns the shell that the code of a file gets. Of the libraries sympy gets it, which registers formatters; for the
+    others, which would display with it what only a browser can, there is none."""
+    if _shell is not None and not file.startswith("/"):
+        return _shell
     own = is_program(file) or imports.is_program_file(file) or "/sympy/interactive/" in file
     return kernel.shell() if representations.notebook and own else None
 
@@ -92,7 +90,7 @@ class Shell:
         self.execution_count = None
 
     def transform_cell(self, source: str) -> Any:
-        code = magics.normalize(source)
+        code = magics.as_python(magics.normalize(source), kernel._kernel.names)
         try:
             ast.parse(code)
         except SyntaxError as error:

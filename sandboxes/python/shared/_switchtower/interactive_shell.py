@@ -5,18 +5,19 @@ What else IPython's shell offers is reported as a need when it is used, so that 
 
 from __future__ import annotations
 
+import sys
 import types
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from . import host, magic_registry, pretty, representations
+from .magic_expansion import expand
 
 _MISSING: Any = object()
 
 
 class Formatter:
     """Functions that represent values of given types in one MIME type, as cells register them."""
-
-    enabled = True
 
     def __init__(self, mime: str) -> None:
         self.format_type = mime
@@ -41,6 +42,19 @@ class Formatter:
             self.deferred_printers[type_module, type_name] = func
             self._is_used()
         return before
+
+    @property
+    def enabled(self) -> bool:
+        """Whether values are represented in this type; always, here."""
+        return True
+
+    @enabled.setter
+    def enabled(self, value: bool) -> None:
+        if not value:
+            magic_registry.refuse(f"the formatter of {self.format_type}: enabled", "formatters are enabled here", "")
+
+    def __getattr__(self, name: str) -> Any:
+        raise _missing(self, "formatter", name)
 
     def _is_used(self) -> None:
         representations.registered[self.format_type] = self
@@ -83,6 +97,13 @@ class Formatter:
         return dict(representations.mime_bundle(obj)).get(self.format_type)
 
 
+def _missing(thing: Any, what: str, name: str) -> AttributeError:
+    """Returns the error of an attribute that IPython's object has, or not; the cell goes where that is known."""
+    if not name.startswith("_"):
+        host.report_need("LANGUAGE", f"IPython's {what}: {name}")
+    return AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r}")
+
+
 def _name_of(kind: type) -> tuple[str, str]:
     return getattr(kind, "__module__", ""), kind.__name__
 
@@ -93,9 +114,21 @@ class DisplayFormatter:
     def __init__(self) -> None:
         mimes = ["text/plain", *(mime for _, mime in representations.METHODS)]
         self.formatters = {mime: Formatter(mime) for mime in mimes}
-        self.active_types = mimes
         representations.registered.clear()
         pretty.find_registered = pretty.float_format = None
+
+    @property
+    def active_types(self) -> list[str]:
+        """The MIME types in which values are represented; all, here."""
+        return list(self.formatters)
+
+    @active_types.setter
+    def active_types(self, value: list[str]) -> None:
+        if not set(self.formatters) <= set(value):
+            magic_registry.refuse("the formatters: active_types", "all types are active here", "")
+
+    def __getattr__(self, name: str) -> Any:
+        raise _missing(self, "formatters", name)
 
     def format(self, obj: Any, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
         """Returns the representations of a value, and their metadata, of which there is none."""
@@ -111,6 +144,8 @@ class InteractiveShell:
     """The shell of a cell."""
 
     colors = "NoColor"
+    # What libraries look at to tell a kernel from a terminal.
+    config: Mapping[str, Any] = {"IPKernelApp": {}}
 
     def __init__(self, kernel: Any) -> None:
         self._kernel = kernel
@@ -144,19 +179,26 @@ class InteractiveShell:
         function = magic_registry.LINE.get(magic_name)
         if function is None:
             magic_registry.refuse(f"{magic_name} {line}".strip(), f"Line magic function `%{magic_name}` not found.")
+        if magic_name not in magic_registry.LITERAL:
+            line = expand(line, {**self.user_ns, **sys._getframe(_stack_depth).f_locals})
         return function(self._kernel, line)
 
     def run_cell_magic(self, magic_name: str, line: str, cell: str) -> Any:
         """Runs a cell magic. Returns its value."""
+        if magic_name in magic_registry.SURROUNDING:
+            value = self._kernel.run_within(magic_name, line, cell)
+            return value if magic_name == "time" else None
         function = magic_registry.CELL.get(magic_name)
         if function is None:
             magic_registry.refuse(f"%{magic_name} {line}".strip(), f"Cell magic `%%{magic_name}` not found.")
+        if magic_name not in magic_registry.LITERAL:
+            line = expand(line, {**self.user_ns, **sys._getframe(1).f_locals})
         return function(self._kernel, line, cell)
 
     def magic(self, arg_s: str) -> Any:
         """Runs a line magic that is given as one text."""
         name, _, line = arg_s.lstrip("%").partition(" ")
-        return self.run_line_magic(name, line.strip())
+        return self.run_line_magic(name, line.strip(), 2)
 
     def system(self, cmd: str) -> NoReturn:
         """Needs a machine with commands."""
@@ -165,12 +207,17 @@ class InteractiveShell:
     getoutput = system_raw = system_piped = system
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("_"):
-            host.report_need("LANGUAGE", f"IPython's shell: {name}")
-        raise AttributeError(f"'InteractiveShell' object has no attribute {name!r}")
+        raise _missing(self, "shell", name)
 
 
 InteractiveShell.__module__ = "IPython.core.interactiveshell"
+
+
+class ZMQInteractiveShell(InteractiveShell):
+    """The shell of a kernel."""
+
+
+ZMQInteractiveShell.__module__ = "ipykernel.zmqshell"
 
 
 class TerminalInteractiveShell(InteractiveShell):
@@ -178,3 +225,6 @@ class TerminalInteractiveShell(InteractiveShell):
 
 
 TerminalInteractiveShell.__module__ = "IPython.terminal.interactiveshell"
+
+# What is in the package besides.
+CLASSES = InteractiveShell, TerminalInteractiveShell

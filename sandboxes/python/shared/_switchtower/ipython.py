@@ -285,18 +285,25 @@ current_shell: Any = None
 
 def get_ipython() -> Any:
     """Returns the shell of a cell. A program outside of notebooks has none."""
+    return shell_for(sys._getframe(1).f_code.co_filename)
+
+
+def shell_for(file: str) -> Any:
+    """Returns the shell that the code of a file gets."""
     return current_shell if representations.notebook else None
 
 
-def _missing(name: str) -> None:
-    # `from IPython.display import Audio`: what is missing here is a need, but not what Python itself looks for.
-    if not name.startswith("_"):
-        host.report_need("LANGUAGE", f"IPython.display.{name}")
-    raise AttributeError(f"module 'IPython.display' has no attribute {name!r}")
-
-
 def _module(name: str, names: Any, package: bool = False) -> Any:
-    module = sys.modules[name] = types.ModuleType(name)
+    module: Any = types.ModuleType(name)
+    sys.modules[name] = module
+
+    def missing(attribute: str) -> None:
+        # `from IPython.display import Audio`: what is missing here is a need, but not what Python itself looks for.
+        if not attribute.startswith("_"):
+            host.report_need("LANGUAGE", f"{name}.{attribute}")
+        raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
+
+    module.__getattr__ = missing
     module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=package)
     if package:
         module.__path__ = []
@@ -304,8 +311,8 @@ def _module(name: str, names: Any, package: bool = False) -> Any:
     return module
 
 
-def install(shell: type, terminal_shell: type) -> None:
-    """Makes the package, which is in no file, with the classes of its shells."""
+def install(*classes: type) -> None:
+    """Makes the package, which is in no file, with further classes in the modules that they name."""
     kinds = (
         DisplayObject,
         TextDisplayObject,
@@ -339,20 +346,25 @@ def install(shell: type, terminal_shell: type) -> None:
     StdinNotImplementedError.__module__ = "IPython.core.error"
     errors = {"UsageError": UsageError, "StdinNotImplementedError": StdinNotImplementedError}
 
-    shown = _module("IPython.display", {**objects, **functions, "IFrame": IFrame, "__getattr__": _missing})
+    shown = _module("IPython.display", {**objects, **functions, "IFrame": IFrame})
     core = _module("IPython.core", {}, package=True)
     core.display = _module("IPython.core.display", objects)
     core.display_functions = _module("IPython.core.display_functions", functions)
     core.getipython = _module("IPython.core.getipython", {"get_ipython": get_ipython})
     core.error = _module("IPython.core.error", errors)
-    core.interactiveshell = _module("IPython.core.interactiveshell", {"InteractiveShell": shell})
-    terminal = _module("IPython.terminal", {}, package=True)
-    terminal.interactiveshell = _module(
-        "IPython.terminal.interactiveshell", {"TerminalInteractiveShell": terminal_shell}
-    )
     lib = _module("IPython.lib", {}, package=True)
     lib.pretty = _module("IPython.lib.pretty", {"pretty": pretty.pretty, "PrettyPrinter": pretty.Printer})
     _module("IPython", {
-        "display": shown, "core": core, "lib": lib, "terminal": terminal, "get_ipython": get_ipython, "version_info": VERSION,
+        "display": shown, "core": core, "lib": lib, "get_ipython": get_ipython, "version_info": VERSION,
         "__version__": ".".join(map(str, VERSION[:3])),
     }, package=True)  # fmt: skip
+    for each in classes:
+        vars(_found(each.__module__))[each.__name__] = each
+
+
+def _found(name: str) -> Any:
+    """Returns a module of the package, and makes it where it is not there."""
+    if name not in sys.modules:
+        parent, _, last = name.rpartition(".")
+        setattr(_found(parent), last, _module(name, {}, package=True))
+    return sys.modules[name]

@@ -16,7 +16,7 @@ import sys
 import types
 import warnings
 import zlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from . import (
@@ -26,6 +26,7 @@ from . import (
     magic_registry,
     magics,
     process_info,
+    reloader,
     representations,
     scratch,
     streams,
@@ -70,7 +71,8 @@ class Kernel:
         self.future = 0
         self.loop = Loop()
         self.context = contextvars.copy_context()
-        self.shell = interactive_shell.InteractiveShell(self)
+        self.shell = interactive_shell.ZMQInteractiveShell(self)
+        self.reloader = reloader.Reloader()
         self.number = 0
         leave = _Exit(self)
         self.names.update(
@@ -126,6 +128,16 @@ class Kernel:
 
     def _run(self, source: str) -> None:
         source, surrounding = magics.split_cell(source, self.names)
+        codes, shown = self._compiled(source)
+        around = [magic_registry.surround(self, name, line) for name, line in surrounding]
+        self.reloader.before_cell()
+        try:
+            self._await(self._evaluate(codes, shown, around))
+        finally:
+            self.reloader.after_cell()
+
+    def _compiled(self, source: str) -> tuple[list[types.CodeType], bool]:
+        """Returns the code of a cell, its last expression by itself, and whether the value of that is shown."""
         named = source.encode("utf-8", "surrogatepass")
         filename = f"{CELLS}{zlib.crc32(named)}.py"
         while filename in tracebacks.cell_numbers:
@@ -150,28 +162,36 @@ class Kernel:
             self.future = flags & _FUTURE
         if last is not None:
             codes.append(compile(last, filename, "eval", flags, dont_inherit=True))
-        around: Any = contextlib.nullcontext()
-        if surrounding is not None:
-            around = magic_registry.SURROUNDING[surrounding[0]](self, surrounding[1])
-        self._await(self._evaluate(codes, shown, around))
+        return codes, shown
 
-    async def _evaluate(self, codes: list[types.CodeType], shown: bool, around: Any) -> BaseException | None:
+    async def _evaluate(self, codes: list[types.CodeType], shown: bool, around: list[Any]) -> BaseException | None:
         """Runs the code. Returns the exception that went through: it must not go through the event loop."""
         value = None
+        keeping = max((number for number, each in enumerate(around, 1) if each.shows_within), default=0)
         try:
-            with around:
-                for code in codes:
-                    value = eval(code, self.names)
-                    if code.co_flags & inspect.CO_COROUTINE:
-                        value = await value
-                if shown and value is not None and getattr(around, "shows_within", False):
+            with _entered(around[:keeping]):
+                with _entered(around[keeping:]):
+                    for code in codes:
+                        value = eval(code, self.names)
+                        if code.co_flags & inspect.CO_COROUTINE:
+                            value = await value
+                if shown and value is not None:
                     self._show(value)
-                    shown = False
-            if shown and value is not None:
-                self._show(value)
         except BaseException as error:
             return error
         return None
+
+    def run_within(self, name: str, line: str, source: str) -> Any:
+        """Runs the cell of a surrounding magic that a cell calls. Returns its value, which is not shown."""
+        source, inner = magics.split_cell(source, self.names)
+        codes, shown = self._compiled(source)
+        value = None
+        with _entered([magic_registry.surround(self, *each) for each in ((name, line), *inner)]):
+            for code in codes:
+                if code.co_flags & inspect.CO_COROUTINE:
+                    raise magic_registry.UsageError(f"%%{name} awaits nothing where it is called")
+                value = eval(code, self.names)
+        return value if shown else None
 
     def _await(self, work: Coroutine[Any, Any, BaseException | None]) -> None:
         # Unnamed tasks are counted, and a program's own count from one.
@@ -250,6 +270,14 @@ class Kernel:
 
 _Input = Kernel._input
 _Input.__name__ = _Input.__qualname__ = "input"
+
+
+@contextlib.contextmanager
+def _entered(around: list[Any]) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for each in around:
+            stack.enter_context(each)
+        yield
 
 
 def _parsed(source: str, filename: str, flags: int) -> tuple[Any, SyntaxError | None]:

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from . import host
+from .magic_expansion import expand
 
 # Functions of line magics get the kernel and the rest of the line; those of cell magics get the lines below as well.
 LINE: dict[str, Callable[[Any, str], Any]] = {}
 CELL: dict[str, Callable[[Any, str, str], Any]] = {}
 # What surrounds a cell, which is run as every other, made of the kernel and the rest of the line.
 SURROUNDING: dict[str, Callable[[Any, str], Any]] = {}
+# Those of a line in which `{x}` and `$x` are not replaced.
+LITERAL: set[str] = set()
 # Magics that are run by another program.
 SHELL_MAGICS = frozenset(
     "pip conda mamba micromamba uv bash sh script sx system cat cp ls ll lx mkdir mv rm rmdir man".split()
@@ -25,22 +28,32 @@ class UsageError(Exception):
 UsageError.__module__ = "IPython.core.error"
 
 
-def line(*names: str) -> Callable[[Callable[[Any, str], Any]], Callable[[Any, str], Any]]:
-    """Adds a function as line magics of these names."""
+def line(*names: str, literal: bool = False) -> Callable[[Callable[[Any, str], Any]], Callable[[Any, str], Any]]:
+    """Adds a function as line magics of these names. One that is `literal` gets its line as it is written."""
 
     def add(function: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
         LINE.update(dict.fromkeys(names, function))
+        if literal:
+            LITERAL.update(names)
         return function
 
     return add
 
 
-def options(line: str, flags: str, name: str) -> tuple[dict[str, str], str]:
-    """Returns the options in front of a line, and the rest. A flag followed by `:` has a value."""
+def surround(kernel: Any, name: str, line: str) -> Any:
+    """Returns what surrounds a cell."""
+    return SURROUNDING[name](kernel, expand(line, kernel.names))
+
+
+def options(line: str, flags: str, name: str, elsewhere: str = "") -> tuple[dict[str, str], str]:
+    """Returns the options in front of a line, and the rest. A flag followed by `:` has a value; those `elsewhere` are
+    IPython's, and a need."""
     given: dict[str, str] = {}
     while line.startswith("-") and len(line) > 1:
         word, _, rest = line.partition(" ")
         letter = word[1]
+        if letter in elsewhere and not word.startswith("--"):
+            refuse(f"{name} {line}", f"option {word} is not known here")
         if letter not in flags.replace(":", "") or word.startswith("--"):
             raise UsageError(f"option {word} not recognized ( allowed: {flags!r} )")
         if flags.partition(letter)[2].startswith(":"):

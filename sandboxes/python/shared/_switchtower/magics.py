@@ -8,6 +8,8 @@ has run.
 from __future__ import annotations
 
 import ast
+import builtins
+import keyword
 import re
 from collections.abc import Container
 
@@ -17,12 +19,15 @@ from .magic_registry import SHELL_MAGICS, refuse
 # Indentation; the name that is assigned the result; the kind; the rest.
 _LINE = re.compile(r"^(\s*)(?:([\w\s,.\[\]'\"]+?)\s*=\s*)?(!{1,2}|%{1,2})(?!=)(.*)$")
 _QUESTION = re.compile(r"^\s*(\?{1,2}\s*%{0,2}[\w.*]+|%{0,2}[\w.*\[\]'\"]+\s*\?{1,2})\s*$")
-# Line magics that need no % where they are all of a cell.
-_WITHOUT_PERCENT = SHELL_MAGICS - {"bash", "sh", "script"} | frozenset(
-    "cd pwd env time timeit who who_ls whos run load history hist".split()
+# A cell of one line that begins with a word.
+_AUTOMATIC = re.compile(r"\s*(\w+)(?![\w.])\s*(.*?)\s*")
+# Magics that are there once an extension is loaded.
+_OF_EXTENSIONS = frozenset({"autoreload"})
+# IPython's line magics that kernels here do not have, which need no % there where they are all of a cell.
+_OTHERS = SHELL_MAGICS - {"bash", "sh", "script"} | frozenset(
+    "alias bookmark debug dhist dirs load loadpy lsmagic macro notebook page pastebin pdb pfile popd prun psearch pushd "
+    "pycat pylab quickref recall rehashx rep rerun reset_selective save store tb unalias unload_ext xdel".split()
 )
-# Of these, the ones that Python reads as a name.
-_VALID_NAMES = frozenset("cd env pwd ls ll lx who who_ls whos hist history".split())
 
 
 def normalize(code: str) -> str:
@@ -42,25 +47,53 @@ def normalize(code: str) -> str:
     return "\n".join(lines)
 
 
-def split_cell(code: str, names: Container[str]) -> tuple[str, tuple[str, str] | None]:
-    """Returns the Python of a cell that is a magic as a whole, other cells as they are; and the name and the line of a
-    magic that surrounds the cell. Reports the need of what is not known here."""
-    if code.startswith("%%"):
-        head, _, body = code.partition("\n")
+def split_cell(code: str, names: Container[str]) -> tuple[str, list[tuple[str, str]]]:
+    """Returns the Python of a cell that is a magic as a whole, other cells as they are; and name and line of the magics
+    that surround the cell, the outermost first. Reports the need of what is not known here."""
+    surrounding: list[tuple[str, str]] = []
+    while (cell := code.lstrip("\n")).startswith("%%"):
+        head, _, body = cell.partition("\n")
         name, _, line = head[2:].partition(" ")
         if name not in CELL and name not in SURROUNDING:
             refuse(head[2:].strip(), f"Cell magic `%%{name}` not found.")
-        if name in SURROUNDING and (body.strip() or name == "capture"):
-            return "\n" + body, (name, line.strip())
-        if name == "time":
-            return _call("time", line.strip()), None
-        return f"get_ipython().run_cell_magic({name!r}, {line.strip()!r}, {body!r})", None
-    word = code.strip()
-    if word in _VALID_NAMES and word not in names:
-        if word not in LINE:
-            refuse(word, f"name '{word}' is not defined")
-        return _call(word, ""), None
-    return code, None
+        above = "\n" * (len(code) - len(cell))
+        if name not in SURROUNDING:
+            return f"{above}get_ipython().run_cell_magic({name!r}, {line.strip()!r}, {body!r})", surrounding
+        if name == "time" and not body.strip():
+            return above + _call("time", line.strip()), surrounding
+        # An empty line stays, so that the others keep their numbers.
+        surrounding.append((name, line.strip()))
+        code = f"{above}\n{body}"
+    return _automatic(code, names) or code, surrounding
+
+
+def as_python(code: str, names: Container[str]) -> str:
+    """Returns a cell with calls in the place of its own magic and of those that surround it."""
+    python, surrounding = split_cell(code, names)
+    inside = code
+    for name, line in surrounding:
+        _, _, body = inside.lstrip("\n").partition("\n")
+        above = "\n" * (code.count("\n") - body.count("\n") - 1)
+        if name != "time":  # what was timed is of no interest later
+            return f"{above}get_ipython().run_cell_magic({name!r}, {line!r}, {body!r})"
+        inside = body
+    return python
+
+
+def _automatic(code: str, names: Container[str]) -> str | None:
+    """Returns the Python of a cell of one line that is a magic without its sign; None for others."""
+    found = _AUTOMATIC.fullmatch(code)
+    if found is None:
+        return None
+    name, rest = found.groups()
+    known = name in LINE and name not in _OF_EXTENSIONS
+    if not known and name not in _OTHERS or rest.startswith(("=", ",")):
+        return None
+    if name in names or hasattr(builtins, name) or keyword.iskeyword(name):
+        return None
+    if not known:
+        refuse(f"{name} {rest}".strip(), f"Line magic function `%{name}` not found.")
+    return _call(name, rest)
 
 
 def _call(name: str, line: str) -> str:
@@ -71,12 +104,6 @@ def to_python(code: str, error: SyntaxError) -> str:
     """Returns the source with calls in the place of magics. Raises `error` where it has none that Python could not
     parse."""
     lines = code.split("\n")
-    if len(lines) == 1 or not any(lines[1:]):
-        word, _, rest = code.strip().partition(" ")
-        if word in _WITHOUT_PERCENT and rest and not rest.startswith("="):
-            if word not in LINE:
-                refuse(code.strip(), f"Line magic function `%{word}` not found.")
-            return _call(word, rest.strip())
     met = False
     for _ in range(len(lines)):
         try:

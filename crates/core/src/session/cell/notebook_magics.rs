@@ -56,20 +56,26 @@ pub(super) fn without_local_magics(source: &str) -> String {
     if !trimmed.contains('\n') && is_automatic(trimmed) {
         return python_of(trimmed).unwrap_or_else(|| source.to_owned());
     }
-    let mut lines = source.split('\n');
+    let mut lines = source.split('\n').peekable();
     let mut python = Vec::new();
-    if let Some(head) = source.strip_prefix("%%") {
-        let head = head.split('\n').next().unwrap_or_default();
+    // Cell magics may surround others.
+    while let Some(head) = lines.peek().and_then(|line| line.strip_prefix("%%")) {
         let (name, rest) = split(head);
         if !CELL_MAGICS.contains(&name) {
             return source.to_owned();
         }
         lines.next();
         match name {
-            "timeit" => python.push(statement(rest)),
+            "timeit" => {
+                python.push(statement(rest));
+                break;
+            }
             "time" | "capture" => python.push("pass".to_owned()),
             // The body is text.
             _ => return "pass".to_owned(),
+        }
+        while lines.peek().is_some_and(|line| line.is_empty()) {
+            python.extend(lines.next().map(str::to_owned));
         }
     }
     let line = |line: &str| {
@@ -141,9 +147,8 @@ fn is_question(line: &str) -> bool {
 /// Returns whether a cell of one line is a magic without its sign, as in `cd data`.
 fn is_automatic(line: &str) -> bool {
     let (name, rest) = split(line);
-    let words = ["cd", "pwd", "env", "time", "timeit", "who", "who_ls", "whos", "run", "history", "hist"];
     let operators = ["in", "is", "and", "or", "if", "not", "for"];
-    words.contains(&name)
+    LINE_MAGICS.contains(&name)
         && rest.starts_with(|c: char| c.is_alphanumeric() || "_./~'\"-".contains(c))
         && !operators.contains(&split(rest).0)
 }
@@ -170,10 +175,13 @@ mod tests {
             ("t = %timeit -o f()\nt = %time f()\nx = %pwd", "t = None; f()\nt = f()\nx = None; pass"),
             ("%%timeit x = 1\nf(x)", "x = 1\nf(x)"),
             ("%%capture out\n%who\nprint(1)", "pass\npass\nprint(1)"),
+            ("%%capture c\n\n%%time\nf()", "pass\n\npass\nf()"),
+            ("%%time\n%%html\n<b>", "pass"),
             ("%%writefile a.py\nimport os\nos.system('ls')", "pass"),
             ("df.head?\n??f\nx", "pass\npass\nx"),
             ("cd data", "pass"),
             ("time f()", "f()"),
+            ("matplotlib inline", "pass"),
         ] {
             assert_eq!(without_local_magics(cell), python);
         }

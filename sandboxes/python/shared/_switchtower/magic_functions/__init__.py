@@ -3,6 +3,9 @@
 from ..magic_registry import CELL, LINE, SURROUNDING
 from . import capture, files, inspection, names, rich_cells, settings, timing
 
+# What IPython has in modules of its own: a pickle names it.
+CLASSES = capture.CapturedIO, capture.RichOutput, timing.TimeitResult
+
 __all__ = [
-    "CELL", "LINE", "SURROUNDING", "capture", "files", "inspection", "names", "rich_cells", "settings", "timing",
+    "CELL", "CLASSES", "LINE", "SURROUNDING", "capture", "files", "inspection", "names", "rich_cells", "settings", "timing",
 ]  # fmt: skip

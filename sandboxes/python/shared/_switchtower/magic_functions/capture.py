@@ -14,7 +14,7 @@ from ..magic_registry import SURROUNDING, UsageError
 class CapturedIO:
     """What `%%capture NAME` binds."""
 
-    def __init__(self, stdout: io.StringIO, stderr: io.StringIO, outputs: list[Any]) -> None:
+    def __init__(self, stdout: io.StringIO, stderr: io.StringIO, outputs: list[dict[str, Any]] | None = None) -> None:
         self._stdout, self._stderr, self._outputs = stdout, stderr, outputs
 
     @property
@@ -28,13 +28,13 @@ class CapturedIO:
     @property
     def outputs(self) -> list[Any]:
         """The values that were shown."""
-        return self._outputs
+        return [RichOutput(**output) for output in self._outputs or ()]
 
     def show(self) -> None:
         """Shows all again."""
         sys.stdout.write(self.stdout)
         sys.stderr.write(self.stderr)
-        for output in self._outputs:
+        for output in self.outputs:
             host.show(list(output.data.items()), False)
 
     __call__ = show
@@ -49,11 +49,12 @@ CapturedIO.__module__ = "IPython.utils.capture"
 class RichOutput:
     """A value that was shown while output was captured."""
 
-    def __init__(self, data: dict[str, str]) -> None:
-        self.data, self.metadata = data, dict[str, Any]()
+    def __init__(self, data: Any = None, metadata: Any = None, transient: Any = None, update: bool = False) -> None:
+        self.data, self.metadata, self.transient, self.update = data or {}, metadata or {}, transient or {}, update
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return self.data
+        given: dict[str, str] = self.data
+        return given
 
 
 RichOutput.__module__ = "IPython.utils.capture"
@@ -84,12 +85,14 @@ class Capture:
         if self._keeps["stderr"]:
             sys.stderr = self._texts[1]
         if self._keeps["display"]:
-            host.show = lambda data, main: self._outputs.append(RichOutput(dict(data)))
+            host.show = lambda data, main: self._outputs.append({"data": dict(data)})
 
     def __exit__(self, *_: object) -> None:
-        for flush in representations.before_end:
-            flush()
-        sys.stdout, sys.stderr, host.show = self._before
+        try:
+            for flush in representations.before_end:
+                flush()
+        finally:
+            sys.stdout, sys.stderr, host.show = self._before
         if self._name is not None:
             self._kernel.names[self._name] = CapturedIO(*self._texts, self._outputs)
 

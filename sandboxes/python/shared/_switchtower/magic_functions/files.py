@@ -19,7 +19,7 @@ def _pwd(kernel: Any, line: str) -> str:
 
 @line("cd")
 def _cd(kernel: Any, line: str) -> None:
-    given, folder = options(line, "q", "cd") if line.strip() != "-" else ({}, "-")
+    given, folder = options(line, "q", "cd", elsewhere="b") if line.strip() != "-" else ({}, "-")
     visited = kernel.names.get("_dh") or [os.getcwd()]
     folder = folder.strip().strip("\"'")
     if folder == "-":
@@ -71,7 +71,7 @@ CELL["writefile"] = CELL["file"] = _write_file
 
 @line("run")
 def _run(kernel: Any, line: str) -> None:
-    given, rest = options(line, "in", "run")
+    given, rest = options(line, "in", "run", elsewhere="dtNbpDlrsTemG")
     words = shlex.split(rest)
     if not words:
         raise UsageError("%run takes the name of a file")

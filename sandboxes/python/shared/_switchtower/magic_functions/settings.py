@@ -6,10 +6,12 @@ import sys
 from typing import Any
 
 from .. import pretty
-from ..magic_registry import LINE, UsageError, line, refuse
+from ..magic_registry import UsageError, line, refuse
 
-# Extensions that change nothing here: they concern files that change, and pictures.
+# Extensions that kernels here have, or need none of.
 _EXTENSIONS = frozenset({"autoreload", "matplotlib", "matplotlib_inline", "google.colab.data_table"})
+# Modes of `%autoreload`; without `%aimport`, of which there is none here, "explicit" concerns no module.
+_MODES = {"now": True, "0": False, "off": False, "1": False, "explicit": False, "2": True, "all": True}
 
 
 @line("precision")
@@ -34,11 +36,38 @@ def _precision(kernel: Any, line: str) -> str:
     return form
 
 
-def _nothing(kernel: Any, line: str) -> None:
-    """Has no effect here: there is no screen, and modules are loaded again in no kernel."""
+@line("matplotlib")
+def _matplotlib(kernel: Any, line: str) -> None:
+    # Figures are shown as pictures, whatever draws them.
+    if line.strip() not in ("", "inline", "agg"):
+        refuse(f"matplotlib {line}".strip(), f"%matplotlib knows only inline here, not {line.strip()}")
 
 
-LINE.update(dict.fromkeys(("matplotlib", "autoreload", "colors", "autosave"), _nothing))
+@line("colors")
+def _colors(kernel: Any, line: str) -> None:
+    # Text has no colours here.
+    if line.strip().lower() not in ("nocolor", "linux", "lightbg", "neutral"):
+        raise UsageError("%colors takes NoColor, Linux, LightBG or Neutral")
+
+
+@line("autosave")
+def _autosave(kernel: Any, line: str) -> None:
+    text = line.strip()
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"%autosave requires an integer, got {text!r}")
+    # It is the client's notebook that is saved, or not.
+    print(f"Autosaving every {int(text)} seconds" if int(text) else "Autosave disabled")
+
+
+@line("autoreload")
+def _autoreload(kernel: Any, line: str) -> None:
+    mode = line.strip().lower() or "now"
+    if mode not in _MODES:
+        refuse(f"autoreload {line}", f"%autoreload takes now, off, explicit or all, not {line.strip()}")
+    if mode == "now":
+        kernel.reloader.reload_changed()
+    else:
+        kernel.reloader.is_on = _MODES[mode]
 
 
 @line("config")

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from .. import pretty
-from ..magic_registry import CELL, SURROUNDING, UsageError, line, number_of, options
+from ..magic_registry import CELL, SURROUNDING, UsageError, line, number_of, options, refuse
 
 
 def _duration(seconds: float, precision: int = 3) -> str:
@@ -47,8 +47,10 @@ class Time:
             print(f"Wall time: {_duration(max(ended - wall, 0))}")
 
 
-@line("time")
+@line("time", literal=True)
 def _time(kernel: Any, line: str) -> Any:
+    if line.startswith("--"):
+        refuse(f"time {line}", f"option {line.split()[0]} is not known here")
     tree, value = _parsed(line, "%time"), None
     last = None
     if isinstance(end := tree.body[-1], ast.Expr):
@@ -58,7 +60,11 @@ def _time(kernel: Any, line: str) -> Any:
         exec(compile(tree, "<timed exec>", "exec"), kernel.names)
         if last is not None:
             value = eval(compile(last, "<timed eval>", "eval"), kernel.names)
-    return value
+    return None if _is_silent(line) else value
+
+
+def _is_silent(code: str) -> bool:
+    return code.rstrip().endswith(";")
 
 
 def _parsed(code: str, magic: str) -> ast.Module:
@@ -72,11 +78,17 @@ class TimeitResult:
     """What `%timeit -o` returns."""
 
     def __init__(
-        self, loops: int, repeat: int, best: float, worst: float, all_runs: list[float], precision: int
+        self,
+        loops: int,
+        repeat: int,
+        best: float,
+        worst: float,
+        all_runs: list[float],
+        compile_time: float,
+        precision: int,
     ) -> None:
         self.loops, self.repeat, self.best, self.worst, self.all_runs = loops, repeat, best, worst, all_runs
-        self.compile_time = 0.0
-        self._precision = precision
+        self.compile_time, self._precision = compile_time, precision
         self.timings = [run / loops for run in all_runs]
 
     @property
@@ -101,7 +113,7 @@ class TimeitResult:
 TimeitResult.__module__ = "IPython.core.magics.execution"
 
 
-@line("timeit")
+@line("timeit", literal=True)
 def _timeit(kernel: Any, line: str) -> Any:
     return _measure(kernel, line, None)
 
@@ -147,13 +159,15 @@ def _measure(kernel: Any, line: str, cell: str | None) -> Any:
                 break
     runs = [run(number) for _ in range(repeat)]
     best, worst = min(runs) / number, max(runs) / number
-    result = TimeitResult(number, repeat, best, worst, runs, number_of(given, "p", 3))
+    result = TimeitResult(number, repeat, best, worst, runs, 0.0, number_of(given, "p", 3))
     if "q" not in given:
         if worst > 4 * best > 0 and worst > 1e-6:
             print(f"The slowest run took {worst / best:0.2f} times longer than the fastest. "
                   "This could mean that an intermediate result is being cached.")  # fmt: skip
         print(result)
-    return result if "o" in given else None
+    if "v" in given:
+        kernel.names[given["v"]] = result
+    return result if "o" in given and not _is_silent(statement) else None
 
 
 def _around(kernel: Any, line: str) -> Time:
