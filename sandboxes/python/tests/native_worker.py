@@ -715,6 +715,33 @@ class ResultData(Case):
         )
         self.assertEqual([CHART in data for data, _ in ran.shown], [False, False, False, True])
 
+    @needs("pandas")
+    def test_pandas_has_pyarrow_where_it_is_asked_for(self):
+        if importlib.util.find_spec("pyarrow") is None:
+            self.skipTest("pyarrow is not installed")
+        for code, value in (
+            ("pd.Series(['a'], dtype='string[pyarrow]').str.upper().tolist()", "['A']"),
+            ("pd.Series([1], dtype='int64[pyarrow]').dtype", "int64[pyarrow]"),
+            (
+                "pd.DataFrame({'a': [1], 'b': ['x']}).convert_dtypes(dtype_backend='pyarrow').dtypes.astype(str).tolist()",
+                "['int64[pyarrow]', 'string[pyarrow]']",
+            ),
+            (
+                "frame.to_parquet('a.pq'); pd.read_parquet('a.pq', dtype_backend='pyarrow').dtypes.astype(str).tolist()",
+                "['int64[pyarrow]', 'string[pyarrow]']",
+            ),
+            ("pd.Series(pa.array(['x']), dtype=pd.ArrowDtype(pa.string())).dtype", "string[pyarrow]"),
+            ("pd.Series([[1, 2]], dtype=pd.ArrowDtype(pa.list_(pa.int64()))).list.len().tolist()", "[2]"),
+            ("pd.options.mode.string_storage = 'pyarrow'; pd.Series(['a']).dtype.storage", "'pyarrow'"),
+            # Where nobody asks, text stays in Python's objects, pyarrow or not.
+            ("frame.astype('string'); frame.describe(include='all'); dir(frame.a); 'pyarrow' in sys.modules", "False"),
+            ("pd.Series(['a'], dtype='string[pyarrow]'); pd.Series(['a']).dtype.storage", "'python'"),
+        ):
+            imports = "import sys, pandas as pd\n" + ("import pyarrow as pa\n" if "pa." in code else "")
+            ran = self.finished(run(f"{imports}frame = pd.DataFrame({{'a': [1], 'b': ['x']}})\n{code}"))
+            shown = ran.shown[-1][0]["text/plain"]
+            self.assertIn(shown, (value, repr(value)), code)
+
     @needs("matplotlib.pyplot")
     def test_captured_figures_are_kept_and_can_be_shown(self):
         ran = cells("%%capture out\nimport matplotlib.pyplot as plt\nplt.plot([1])", "out.show()")

@@ -26,6 +26,7 @@ from . import (
     kernel,
     magic_functions,
     matplotlib_figures,
+    pandas_arrow,
     plotly_figures,
     process_info,
     program,
@@ -79,6 +80,7 @@ def prepare(modules: Iterable[str]) -> list[str]:
     with _hidden("pyarrow"):
         failed = [error for error in map(_import, [*warmup.STANDARD, *modules]) if error]
     result_data.install_in_libraries()
+    pandas_arrow.install()
     for name in (*_THREADS, "JOBLIB_MULTIPROCESSING"):
         os.environ.pop(name, None)
     took["import"] = time.perf_counter() - began
@@ -100,8 +102,7 @@ def prepare(modules: Iterable[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _hidden(name: str) -> Iterator[None]:
-    """Hides a package from those that import it where it is installed. pandas would keep its text in pyarrow then: the
-    zygote would have a thread and 30 MB more, and E2B's templates, where a session may move to, could not read it."""
+    """Hides a package from those that import it where it is installed."""
     sys.modules[name] = None  # type: ignore[assignment]
     try:
         yield
