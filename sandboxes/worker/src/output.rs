@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use switchtower_contract::{Event, MimeBundle};
+use switchtower_contract::{Event, Failure, MimeBundle};
 
 /// Takes the events of one run, in order. Returns false once the receiver has left.
 pub type SendEvent = Box<dyn FnMut(Event) -> bool + Send>;
@@ -34,6 +34,8 @@ pub struct OutputBuffer {
     truncated: bool,
     /// Whether the output contained the address of an object.
     has_address: bool,
+    /// The last bytes of each stream: an address may be sent on in two parts.
+    ends: [Vec<u8>; 2],
     has_receiver: bool,
 }
 
@@ -49,6 +51,7 @@ impl OutputBuffer {
             remaining_values: MAX_VALUE_BYTES,
             truncated: false,
             has_address: false,
+            ends: [Vec::new(), Vec::new()],
             has_receiver: true,
         }
     }
@@ -131,6 +134,9 @@ impl OutputBuffer {
 
     /// Sends on any other event. Call [`flush`](Self::flush) before, to keep the order.
     pub fn event(&mut self, event: Event) {
+        if let Event::Error(Failure { value, traceback, .. }) = &event {
+            self.has_address |= [value, traceback].iter().any(|text| contains_address(text));
+        }
         if let Some(send) = &mut self.send {
             self.has_receiver &= send(event);
         }
@@ -168,7 +174,15 @@ impl OutputBuffer {
     }
 
     fn text(&mut self, text: String) {
-        self.has_address |= contains_address(&text);
+        let end = &mut self.ends[self.stream as usize];
+        end.extend(text.bytes().take(AROUND_CUT));
+        self.has_address |= contains_address(&text) || contains_address(&String::from_utf8_lossy(end));
+        if text.len() > AROUND_CUT {
+            end.clear();
+            end.extend_from_slice(&text.as_bytes()[text.len() - AROUND_CUT..]);
+        } else {
+            end.drain(..end.len().saturating_sub(AROUND_CUT));
+        }
         match self.stream {
             StdStream::Stdout => self.event(Event::Stdout(text)),
             StdStream::Stderr => self.event(Event::Stderr(text)),
@@ -176,9 +190,16 @@ impl OutputBuffer {
     }
 }
 
-/// Returns whether a text contains an address as CPython writes it: `<__main__.Thing object at 0x7f…>`.
+/// Bytes on either side of the place where output was cut in two that are searched for an address.
+const AROUND_CUT: usize = 16;
+
+/// Returns whether a text contains an address as CPython writes it: `<__main__.Thing object at 0x7f…>`. A program may have
+/// wrapped the line.
 fn contains_address(text: &str) -> bool {
-    text.contains(" at 0x")
+    text.match_indices("0x").any(|(at, _)| {
+        let before = text[..at].trim_end();
+        before.len() < at && before.ends_with("at")
+    })
 }
 
 #[allow(clippy::disallowed_methods, reason = "programs run in real time")]
@@ -238,6 +259,39 @@ mod tests {
         output.flush();
         assert!(output.is_truncated());
         assert_eq!(*events.lock().unwrap(), [Event::Stdout("abc".into()), Event::Stderr("d".into())]);
+    }
+
+    #[test]
+    fn an_address_is_seen_in_every_part_of_the_output_and_where_it_is_cut() {
+        let address = "<__main__.A object at 0x12a4b8>";
+        let sees = |run: &dyn Fn(&mut OutputBuffer)| {
+            let (mut output, _events) = recorded(100);
+            run(&mut output);
+            output.flush();
+            output.has_address()
+        };
+        let failure = |value: &str, traceback: &str| Failure {
+            name: "E".into(),
+            value: value.into(),
+            traceback: traceback.into(),
+            line: None,
+        };
+        assert!(sees(&|output| output.write(StdStream::Stderr, address.as_bytes())));
+        assert!(sees(&|output| output.show([("text/plain".to_owned(), address.to_owned())].into(), true)));
+        assert!(sees(&|output| output.event(Event::Error(failure(address, "")))));
+        assert!(sees(&|output| output.event(Event::Error(failure("", address)))));
+        assert!(sees(&|output| output.write(StdStream::Stdout, b"<A object at\n0x12a4b8>")));
+        assert!(sees(&|output| {
+            for byte in address.bytes() {
+                output.write(StdStream::Stdout, &[byte]);
+                output.write(StdStream::Stderr, b".");
+            }
+        }));
+        assert!(!sees(&|output| {
+            output.write(StdStream::Stdout, b"0xff and what0x1 that's 0x2, at ");
+            output.write(StdStream::Stderr, b"0x3");
+            output.event(Event::Error(failure("0xff", "at line 3")));
+        }));
     }
 
     #[test]
