@@ -732,12 +732,21 @@ class ResultData(Case):
             ),
             ("pd.Series(pa.array(['x']), dtype=pd.ArrowDtype(pa.string())).dtype", "string[pyarrow]"),
             ("pd.Series([[1, 2]], dtype=pd.ArrowDtype(pa.list_(pa.int64()))).list.len().tolist()", "[2]"),
+            (
+                "table = pd.read_csv(io.StringIO('i,f,s,b,n,g\\n1,.5,x,True,,7\\n,,,,,8'), dtype_backend='pyarrow', dtype={'g': 'int8'}); "
+                "table.dtypes.astype(str).tolist(), table.s.tolist(), table.i.sum()",
+                "(['int64[pyarrow]', 'double[pyarrow]', 'string[pyarrow]', 'bool[pyarrow]', 'null[pyarrow]', 'float64'], ['x', <NA>], 1)",
+            ),
+            (
+                "pd.read_csv(io.StringIO('i\\n1'), dtype_backend='numpy_nullable').dtypes.astype(str).tolist()",
+                "['Int64']",
+            ),
             ("pd.options.mode.string_storage = 'pyarrow'; pd.Series(['a']).dtype.storage", "'pyarrow'"),
             # Where nobody asks, text stays in Python's objects, pyarrow or not.
             ("frame.astype('string'); frame.describe(include='all'); dir(frame.a); 'pyarrow' in sys.modules", "False"),
             ("pd.Series(['a'], dtype='string[pyarrow]'); pd.Series(['a']).dtype.storage", "'python'"),
         ):
-            imports = "import sys, pandas as pd\n" + ("import pyarrow as pa\n" if "pa." in code else "")
+            imports = "import io, sys, pandas as pd\n" + ("import pyarrow as pa\n" if "pa." in code else "")
             ran = self.finished(run(f"{imports}frame = pd.DataFrame({{'a': [1], 'b': ['x']}})\n{code}"))
             shown = ran.shown[-1][0]["text/plain"]
             self.assertIn(shown, (value, repr(value)), code)

@@ -74,6 +74,51 @@ def install() -> None:
             names[_FLAG] = _AskedForText() if name == _TEXT else _Asked()
             names.setdefault("pa", _Module("pyarrow"))
             names.setdefault("pc", _Module("pyarrow.compute"))
+    readers = sys.modules.get("pandas.io.parsers.readers")
+    if readers is not None:
+        readers.CParserWrapper = _reader_of(readers.CParserWrapper)  # type: ignore[attr-defined]
+
+
+def _reader_of(base: type) -> type:
+    """Returns the reader of tables for which it is asked: what it would do with pyarrow is fixed when it is imported."""
+
+    class Reader(base):  # type: ignore[misc]
+        _is_arrow = False
+
+        def __init__(self, source: Any, **options: Any) -> None:
+            if options.get("dtype_backend") == "pyarrow":
+                _use()
+                self._is_arrow, self._types = True, options.get("dtype")
+                options["dtype_backend"] = "numpy_nullable"
+            super().__init__(source, **options)
+
+        def read(self, rows: int | None = None) -> Any:
+            index, names, columns = super().read(rows)
+            if self._is_arrow:
+                columns = {name: self._as_arrow(name, values) for name, values in columns.items()}
+                if type(index) is sys.modules["pandas"].Index:
+                    index = type(index)(_as_arrow(index.array), name=index.name)
+            return index, names, columns
+
+        def _as_arrow(self, name: Any, values: Any) -> Any:
+            if self._types is not None and (not isinstance(self._types, dict) or name in self._types):
+                return values
+            return _as_arrow(values)
+
+    Reader.__name__, Reader.__qualname__, Reader.__module__ = base.__name__, base.__qualname__, base.__module__
+    return Reader
+
+
+def _as_arrow(values: Any) -> Any:
+    """Returns a column that pandas keeps with a mask, or as text, in pyarrow."""
+    pandas, arrow = sys.modules["pandas"], importlib.import_module("pyarrow")
+    if not isinstance(values, (pandas.arrays.BooleanArray, pandas.arrays.FloatingArray, pandas.arrays.IntegerArray)):
+        if not isinstance(getattr(values, "dtype", None), pandas.StringDtype):
+            return values
+        array = arrow.array(values, type=arrow.string())
+    else:
+        array = arrow.nulls(len(values)) if len(values) and values.isna().all() else arrow.array(values)
+    return pandas.arrays.ArrowExtensionArray(arrow.chunked_array([array]))
 
 
 def _of_pandas() -> Iterator[tuple[str, dict[str, Any]]]:
