@@ -295,6 +295,21 @@ class Cells(unittest.TestCase):
             self.raised(code)
             self.assertEqual([need for need, _ in needs], ["LANGUAGE"], code)
 
+    def test_the_output_of_a_command_is_lines_with_their_own_methods(self):
+        self.run_cell("x = get_ipython()._lines(['b 10 .', 'a 9 /', ''])")
+        for code, value in (
+            ("type(x).__name__, x == ['b 10 .', 'a 9 /', ''], x.l is x", "('SList', True, True)"),
+            ("x.s, x.nlstr, x.fields(1, 0)", "('b 10 . a 9 / ', 'b 10 .\\na 9 /\\n', ['10 b', '9 a'])"),
+            ("x.fields(-1).p == [__import__('pathlib').Path(each) for each in './']", "True"),
+            (
+                "x.grep('B'), x.grep('9', field=1, prune=True), x.grep(lambda line: not line)",
+                "(['b 10 .'], ['b 10 .', ''], [''])",
+            ),
+            ("x.fields()", "[['b', '10', '.'], ['a', '9', '/'], []]"),
+            ("x.sort(1, nums=True), x.sort()", "(['', 'a 9 /', 'b 10 .'], ['', 'a 9 /', 'b 10 .'])"),
+        ):
+            self.assertEqual(self.value(code).replace("\n", ""), value, code)
+
     def test_functions_that_cells_register_represent_values(self):
         self.run_cell("class A: pass\nformatters = get_ipython().display_formatter.formatters")
         self.run_cell("formatters['text/html'].for_type(A, lambda a: '<a>')")

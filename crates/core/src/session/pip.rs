@@ -108,9 +108,10 @@ fn commands(source: &str) -> Vec<EscapeCommand> {
 
 /// Returns the Python that takes the place of a command, in one line.
 fn replacement(command: &EscapeCommand, answer: &Answer) -> String {
-    if !command.statement {
-        return json!(answer.text.lines().collect::<Vec<_>>()).to_string();
+    if !command.statement && command.shell {
+        return format!("get_ipython()._lines({})", json!(answer.text.lines().collect::<Vec<_>>()));
     }
+    // The value of a magic that is assigned is nothing.
     let code = if command.shell { format!("_exit_code = {}; ", answer.code) } else { String::new() };
     let print = if answer.text.is_empty() { "None".to_owned() } else { format!("print({})", json!(answer.text)) };
     format!("{code}{print}")
@@ -185,8 +186,12 @@ mod tests {
         );
         assert_eq!(
             rewritten("rows = !pip freeze", true).unwrap(),
-            r#"rows = ["mpmath==1.3.0","numpy==2.3.5","pyyaml==6.0.2","scikit-learn==1.6.1","sympy==1.14.0"]"#
+            concat!(
+                r#"rows = get_ipython()._lines(["mpmath==1.3.0","numpy==2.3.5","pyyaml==6.0.2","#,
+                r#""scikit-learn==1.6.1","sympy==1.14.0"])"#
+            )
         );
+        assert!(rewritten("nothing = %pip list", true).unwrap().starts_with("nothing = print("));
         assert!(rewritten("!pip show numpy", true).unwrap().contains("Name: numpy\\nVersion: 2.3.5"));
         assert!(rewritten("!pip list", true).unwrap().contains("numpy        2.3.5"));
         assert!(rewritten("!pip --version", true).unwrap().contains("from /usr/local/lib"));

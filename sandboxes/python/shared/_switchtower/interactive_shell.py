@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from . import host, magic_registry, pretty, representations
+from .command_output import SList
 from .magic_expansion import expand
 
 _MISSING: Any = object()
@@ -204,6 +205,10 @@ class InteractiveShell:
         """Needs a machine with commands."""
         magic_registry.refuse("!" + cmd, None)
 
+    def _lines(self, lines: list[str]) -> SList:
+        """Returns what a command that the host answered printed."""
+        return SList(lines)
+
     getoutput = system_raw = system_piped = system
 
     def __getattr__(self, name: str) -> Any:
@@ -227,4 +232,4 @@ class TerminalInteractiveShell(InteractiveShell):
 TerminalInteractiveShell.__module__ = "IPython.terminal.interactiveshell"
 
 # What is in the package besides.
-CLASSES = InteractiveShell, TerminalInteractiveShell
+CLASSES = InteractiveShell, TerminalInteractiveShell, SList
