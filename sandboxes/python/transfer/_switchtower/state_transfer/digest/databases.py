@@ -124,7 +124,9 @@ def _detected_types(connection: Any) -> int | None:
 
 
 def _is_of_one_thread(connection: Any) -> bool:
-    """Returns whether other threads may not use a connection. Raises where there are no others."""
+    """Returns whether other threads may not use a connection."""
+    if not _sqlite().threadsafety:
+        return False  # built without threads, as in WebAssembly: nothing can be refused to another one
     refused = []
 
     def use() -> None:

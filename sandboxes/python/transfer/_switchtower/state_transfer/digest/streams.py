@@ -141,7 +141,7 @@ def _make_compressed(kind: str, name: str, written: bool) -> Any:
 
 def _parts_of_temporary_file(value: Any) -> Parts | None:
     layers = _inner_layers(value.file)
-    return None if layers is None else (layers, value.name, vars(value).get("delete"))
+    return None if layers is None else (layers, value.name, value._closer.delete)
 
 
 def _attributes_of_temporary_file(value: Any) -> dict[str, Any]:
@@ -149,9 +149,12 @@ def _attributes_of_temporary_file(value: Any) -> dict[str, Any]:
     return {name: each for name, each in set_by_program(value).items() if not hasattr(value.file, name)}
 
 
-def make_temporary_file(layers: list[Parts], name: str, delete: bool | None) -> Any:
+def make_temporary_file(layers: list[Parts], name: str, delete: bool) -> Any:
     made = importlib.import_module("tempfile")._TemporaryFileWrapper(make_stream(layers), name, False)
-    if delete is not None and hasattr(made, "delete"):  # until 3.12
+    # The file is not this one's to remove; versions remember that it was closed by the one or the other.
+    made._closer.close_called = made._closer.cleanup_called = True
+    made._closer.delete = delete
+    if "delete" in vars(made):
         made.delete = delete
     return made
 
@@ -230,7 +233,11 @@ def make_tar(name: Any, mode: str, options: list[Any], inside: list[dict[str, An
         member = made.tarinfo()
         for attribute, value in attributes.items():
             if attribute in ("tarfile", "_tarfile"):
-                value = made if value else None
+                # Versions call it the one or the other.
+                attribute, value = (
+                    next(n for n in ("tarfile", "_tarfile") if n in module.TarInfo.__slots__),
+                    made if value else None,
+                )
             setattr(member, attribute, value)
         made.members.append(member)
     return made
@@ -322,7 +329,7 @@ _STREAM = Form("closed file", _parts_of_stream, make_stream, _seen_of_stream, en
 
 _CLOSED = Form("closed file", _parts_of_stream, make_stream, _seen_of_stream, public=_PUBLIC)
 _TEMPORARY_FILE = Form(
-    "temporary file", _parts_of_temporary_file, make_temporary_file, public="name delete file.newlines",
+    "temporary file", _parts_of_temporary_file, make_temporary_file, public="name file.newlines",
     attributes=_attributes_of_temporary_file,
 )  # fmt: skip
 # That of a copy would remove the folder.
