@@ -16,10 +16,11 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct SettingsSource {
     /// The configuration file (TOML). Environment variables override it, and flags override both.
-    #[arg(long = "config", global = true, value_name = "FILE", env = "SWITCHTOWER_CONFIG")]
+    // Commands have arguments with the name `file`.
+    #[arg(id = "settings file", long = "config", global = true, value_name = "FILE", env = "SWITCHTOWER_CONFIG")]
     pub file: Option<PathBuf>,
     /// A named set of settings that all others override.
-    #[arg(long, global = true, value_enum, value_name = "NAME")]
+    #[arg(id = "settings profile", long = "profile", global = true, value_enum, value_name = "NAME")]
     pub profile: Option<SettingsProfile>,
 }
 
