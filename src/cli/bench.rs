@@ -1,5 +1,5 @@
 //! `switchtower bench`: measures a load against the stand-in for E2B, which enforces a plan's limits and has published
-//! latencies, and fairness between callers of a local tier.
+//! latencies, fairness between callers of a local tier, and whether a server's memory stays flat.
 
 mod fairness;
 #[cfg(all(feature = "e2b", feature = "fake"))]
@@ -8,6 +8,8 @@ mod load;
 mod queries;
 #[cfg(all(feature = "e2b", feature = "fake"))]
 mod seed_load;
+#[cfg(feature = "e2b")]
+mod soak;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,12 +19,16 @@ use switchtower_core::route::TierName;
 
 #[cfg(not(all(feature = "e2b", feature = "fake")))]
 use super::absent::Absent as SeedLoad;
+#[cfg(not(feature = "e2b"))]
+use super::absent::Absent as Soak;
 use super::exit::CliError;
 use super::terminal;
 use crate::config::SettingsSource;
 use fairness::{Callers, Times};
 #[cfg(all(feature = "e2b", feature = "fake"))]
 use seed_load::SeedLoad;
+#[cfg(feature = "e2b")]
+use soak::Soak;
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
@@ -38,6 +44,8 @@ enum Action {
     SeedLoad(SeedLoad),
     /// Measure small programs of some callers while other callers run endless ones in the same local tier.
     Fairness(Fairness),
+    /// Run a mixed load on a server for a long time, and check that its memory stays flat.
+    Soak(Soak),
 }
 
 #[derive(Debug, Args)]
@@ -70,6 +78,10 @@ impl Bench {
             #[cfg(not(all(feature = "e2b", feature = "fake")))]
             Action::SeedLoad(load) => load.refuse("this measurement", "the Cargo features `e2b` and `fake`"),
             Action::Fairness(fairness) => fairness.run(source),
+            #[cfg(feature = "e2b")]
+            Action::Soak(soak) => soak.run(),
+            #[cfg(not(feature = "e2b"))]
+            Action::Soak(soak) => soak.refuse("this measurement", "the Cargo feature `e2b`"),
         }
     }
 }

@@ -191,11 +191,14 @@ fn grown(early: &Level, late: &Level) -> Vec<&'static str> {
     .collect()
 }
 
-/// Returns what a process and its descendants that are of this program hold. Children in a jail come and go with their
-/// programs and are left out.
+/// Returns what a server and its worker processes hold, without the programs in a jail, which come and go.
 fn sample(server: u32) -> Sample {
-    let workers = std::fs::read_to_string(format!("/proc/{server}/task/{server}/children")).unwrap_or_default();
-    let workers = workers.split_whitespace().filter_map(|number| number.parse().ok());
+    // The system lists children by the thread that started them.
+    let threads = std::fs::read_dir(format!("/proc/{server}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let workers: Vec<u32> = lists
+        .flat_map(|list| list.split_whitespace().filter_map(|number| number.parse().ok()).collect::<Vec<_>>())
+        .collect();
     let mut total = Sample::default();
     for process in std::iter::once(server).chain(workers) {
         let folder = PathBuf::from(format!("/proc/{process}"));
@@ -297,7 +300,9 @@ impl Client {
             3 if round % 64 == 3 => {
                 let mut endless = program("while True:\n    pass");
                 endless["timeout_ms"] = json!(200);
-                vec![self.call(Method::POST, "/v1/execute", endless).await]
+                // Where all slots are taken, its time is over before it starts.
+                let ended = self.call(Method::POST, "/v1/execute", endless).await;
+                vec![ended.or_else(|why| if why.starts_with("504 ") { Ok(Value::Null) } else { Err(why) })]
             }
             4 => {
                 let items: Vec<Value> = (0..4).map(|item| program(&format!("print({round} * {item})"))).collect();
