@@ -59,6 +59,10 @@ pub(super) fn text(name: &str, explanation: &Explanation) -> String {
     write_row(&mut text, "imports", &listed(&imports));
     write_row(&mut text, "effects", &listed(&effects));
     write_row(&mut text, "side effects", describe(profile.side_effects));
+    if let Some(training) = &profile.training {
+        let (bound, magnitude) = (if training.exact { "about" } else { "at least" }, training.magnitude());
+        write_row(&mut text, "training", &format!("{bound} 10^{magnitude} operations, from line {}", training.line));
+    }
     if profile.verdict.deterministic {
         write_row(&mut text, "deterministic", "yes");
     } else {

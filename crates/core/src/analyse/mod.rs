@@ -9,7 +9,7 @@ mod python;
 mod score;
 pub mod summary;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use switchtower_contract::{Language, Program};
 
@@ -17,7 +17,7 @@ use crate::request::SideEffects;
 
 pub use python::{EscapeCommand, escape_commands};
 
-pub use profile::{Class, FileScope, Import, Profile, Reason, Signal, StaticEffect, Verdict};
+pub use profile::{Class, FileScope, Import, Profile, Reason, Signal, StaticEffect, Training, Verdict};
 
 /// Bytes of memory that a table takes for each byte of the text file that it is read from.
 const TABLE_BYTES_PER_FILE_BYTE: u64 = 4;

@@ -22,6 +22,8 @@ pub struct Profile {
     /// The estimated memory in bytes, from literal sizes and the sizes of its files. Temporary values and sizes that
     /// are computed at run time are not included.
     pub memory: u64,
+    /// The work of training models; `None` if it trains none.
+    pub training: Option<Training>,
     pub verdict: Verdict,
     /// Whether the language's parser accepts the program.
     pub parses: bool,
@@ -44,6 +46,7 @@ impl Profile {
             files: FileScope::None,
             side_effects: SideEffects::World,
             memory: 0,
+            training: None,
             verdict: Verdict {
                 deterministic: false,
                 reasons: vec![Reason { text: format!("it is not analysed: {}", reason.text), line: None }],
@@ -95,6 +98,24 @@ impl Import {
     /// Returns the name of the top-level package.
     pub fn top(&self) -> &str {
         self.module.split('.').next().unwrap_or(&self.module)
+    }
+}
+
+/// The estimated work of training models, within about a factor of ten.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Training {
+    /// Operations, of which a native tier runs about 10⁹ in a second.
+    pub operations: f64,
+    /// Whether the text of the program and its files show all sizes; otherwise the operations are a lower bound.
+    pub exact: bool,
+    /// The line at which the first model is trained, from 1.
+    pub line: u32,
+}
+
+impl Training {
+    /// Returns the order of magnitude of the operations: 9 for a billion.
+    pub fn magnitude(&self) -> u32 {
+        self.operations.max(1.0).log10() as u32
     }
 }
 

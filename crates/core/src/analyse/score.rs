@@ -4,6 +4,8 @@ use super::profile::{Signal, StaticEffect};
 
 /// Iterations of a simple loop that take CPython about a tenth of a second.
 const MANY_ITERATIONS: f64 = 1e6;
+/// Operations of training models that take a native tier about a tenth of a second.
+const MANY_OPERATIONS: f64 = 1e8;
 /// Elements that take about one megabyte.
 const MANY_ELEMENTS: f64 = 1e5;
 
@@ -28,7 +30,7 @@ pub(super) struct Measurements {
     pub(super) recursion: Measure,
     /// The largest number of elements or bytes that is created at once.
     pub(super) allocation: Measure,
-    /// Calls that train a model.
+    /// The operations of training models.
     pub(super) training: Measure,
     /// Calls that compile or execute text as code.
     pub(super) dynamic_code: Measure,
@@ -41,8 +43,8 @@ pub(super) struct Measurements {
     pub(super) effects: [Option<u32>; StaticEffect::ALL.len()],
 }
 
-/// Returns the score and its signals. A few lines of arithmetic score below 1, the training of a model above 20; one
-/// second of pure Python adds about 10.
+/// Returns the score and its signals. A few lines of arithmetic score below 1; one second of pure Python or of training
+/// a model adds about 10.
 pub(super) fn score(measurements: &Measurements) -> (f64, Vec<Signal>) {
     let mut signals = Vec::with_capacity(16);
     let mut add = |name: &'static str, weight: f64, value: f64, line: Option<u32>| {
@@ -69,7 +71,8 @@ pub(super) fn score(measurements: &Measurements) -> (f64, Vec<Signal>) {
         (measurements.allocation.value / MANY_ELEMENTS).max(1.0).log10(),
         measurements.allocation.line,
     );
-    add("training", 12.0, measurements.training.value.min(3.0), measurements.training.line);
+    // Orders of magnitude beyond a tenth of a second: ten seconds add 20.
+    add("training", 10.0, (measurements.training.value / MANY_OPERATIONS).max(1.0).log10(), measurements.training.line);
     add("dynamic_code", 1.0, measurements.dynamic_code.value.min(3.0), measurements.dynamic_code.line);
     for (name, weight, line) in [
         ("symbolic_modules", 2.0, measurements.symbolic_modules),

@@ -29,6 +29,16 @@ pub(super) fn facts(request: &Request, profile: &Profile, statuses: &[&TierStatu
     put("files", profile.files.name().into());
     put("signals", signals(profile));
     put("memory_estimate_mb", count(profile.memory >> 20));
+    put(
+        "training",
+        match &profile.training {
+            None => "none",
+            Some(training) if training.exact => "known",
+            Some(_) => "unknown",
+        }
+        .into(),
+    );
+    put("training_magnitude", INT::from(profile.training.map_or(0, |training| training.magnitude())).into());
     put("user", request.caller.user.to_string().into());
     put("priority", request.priority.name().into());
     put("language", request.program.language.name().into());

@@ -1,5 +1,6 @@
 //! What deciding promises: the policy, the isolation floor, bounds of rules, reloading.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use switchtower_contract::{Isolation, Language, Location, Modules, Price, Progra
 use super::reload::Reloaded;
 use super::{DecideError, Decision, Rules, SharedRules, cases};
 use crate::analyse::analyse;
+use crate::analyse::tests::workloads;
 use crate::request::{Request, RequestLimits};
 use crate::route::{TierName, TierStatus};
 
@@ -272,6 +274,95 @@ impl tracing::Subscriber for Warnings {
     fn enter(&self, _: &tracing::span::Id) {}
 
     fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn small_training_has_a_budget_below_a_third_of_its_time_out_and_large_training_runs_elsewhere() {
+    let native = status("native", Isolation::Process, Modules::named(["sklearn", "numpy"]));
+    let statuses = [native, status("e2b", Isolation::MicroVm, Modules::Any)];
+    let budget = |code: &str, timeout: u64| {
+        let mut request = request(code);
+        request.timeout = Duration::from_secs(timeout);
+        let decision = Rules::builtin().decide(&request, &analyse(&request.program), &statuses).unwrap();
+        (decision.route.0[0].tier.to_string(), decision.route.0[0].budget.map(|budget| budget.as_secs()))
+    };
+    let fit = |data: &str| format!("from sklearn.svm import SVC\nSVC().fit({data}, [0, 1])");
+    assert_eq!(budget(&fit("[[1], [2]]"), 300), ("native".to_owned(), Some(15)));
+    assert_eq!(budget(&fit("[[1], [2]]"), 30), ("native".to_owned(), Some(10)));
+    assert_eq!(budget(&fit("data"), 300), ("native".to_owned(), Some(5)));
+    let large =
+        "import numpy as np\nfrom sklearn.svm import SVC\nX = np.random.rand(10**6, 50)\nSVC().fit(X, X[:, 0] > 0.5)";
+    assert_eq!(budget(large, 300), ("e2b".to_owned(), None));
+}
+
+/// Packages of the scientific tier that the workloads use.
+const SCIENTIFIC: [&str; 24] = [
+    "aiohttp",
+    "bs4",
+    "cv2",
+    "docx",
+    "jinja2",
+    "joblib",
+    "lxml",
+    "matplotlib",
+    "mpl_toolkits",
+    "networkx",
+    "nltk",
+    "numpy",
+    "openpyxl",
+    "pandas",
+    "PIL",
+    "plotly",
+    "requests",
+    "scipy",
+    "seaborn",
+    "skimage",
+    "sklearn",
+    "statsmodels",
+    "sympy",
+    "tqdm",
+];
+
+#[test]
+fn the_default_rules_keep_nearly_all_of_each_mix_of_programs_local() {
+    let Some(items) = workloads::workloads() else { return };
+    let mix: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(workloads::folder().join("mix.json")).unwrap()).unwrap();
+    let texts = |value: &serde_json::Value| -> Vec<String> {
+        value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+    };
+    let top = |module: String| module.split('.').next().unwrap_or_default().to_owned();
+    let mut standard: Vec<String> = Vec::new();
+    for item in &items {
+        let others = texts(&item["third_party"]);
+        standard.extend(texts(&item["imports"]).into_iter().map(top).filter(|module| !others.contains(module)));
+    }
+    let with = |others: &[&str]| Modules::named(standard.iter().map(String::as_str).chain(others.iter().copied()));
+    let statuses = [
+        status("wasm", Isolation::Wasm, with(&["sympy", "mpmath"])),
+        status("native", Isolation::Process, with(&SCIENTIFIC)),
+        status("e2b", Isolation::MicroVm, Modules::Any),
+    ];
+    let rules = Rules::builtin();
+    let mut counts: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for item in &items {
+        let request = request(item["code"].as_str().unwrap());
+        let decision = rules.decide(&request, &analyse(&request.program), &statuses).unwrap();
+        let count = counts.entry(item["category"].as_str().unwrap()).or_default();
+        count.0 += f64::from(u8::from(route(&decision)[0] != "e2b"));
+        count.1 += 1.0;
+    }
+    for (name, least) in [("A", 92.5), ("B", 94.0), ("C", 96.0)] {
+        let weights = mix["weights"][name].as_object().unwrap();
+        let share = |category: &String| counts[category.as_str()].0 / counts[category.as_str()].1;
+        let weight = |weight: &serde_json::Value| weight.as_f64().unwrap();
+        let all: f64 = weights.values().map(weight).sum();
+        let local: f64 = weights.iter().map(|(category, value)| weight(value) * share(category)).sum();
+        let percent = 100.0 * local / all;
+        println!("mix {name}: {percent:.2} % local");
+        assert!(percent >= least, "mix {name}: {percent:.2} %");
+    }
+    assert_eq!(counts["ml_training"].0, counts["ml_training"].1, "each of them ends within seconds");
 }
 
 #[test]

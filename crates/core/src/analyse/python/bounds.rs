@@ -11,6 +11,8 @@ const MAX_DEPTH: usize = 16;
 #[derive(Default)]
 pub(super) struct Bounds<'a> {
     names: BTreeMap<&'a str, f64>,
+    /// The rows and columns of what names are bound to.
+    shapes: BTreeMap<&'a str, [Option<f64>; 2]>,
 }
 
 impl<'a> Bounds<'a> {
@@ -22,6 +24,11 @@ impl<'a> Bounds<'a> {
             let known = self.names.entry(name).or_insert(number);
             *known = known.max(number);
         }
+    }
+
+    /// Records the rows and columns of what a name is bound to.
+    pub(super) fn set_shape(&mut self, name: &'a str, shape: [Option<f64>; 2]) {
+        self.shapes.insert(name, shape);
     }
 
     /// Returns the value of an expression, if it is known.
@@ -65,10 +72,23 @@ impl<'a> Bounds<'a> {
             }
             Expr::Call(call) => match (&*call.func, &*call.arguments.args) {
                 (Expr::Name(name), [value]) if name.id == "int" => self.evaluate(value, steps).map(f64::trunc),
+                (Expr::Name(name), [Expr::Name(of)]) if name.id == "len" => self.side(&of.id, 0),
+                _ => None,
+            },
+            // `x.shape[1]`
+            Expr::Subscript(part) => match (&*part.value, &*part.slice) {
+                (Expr::Attribute(shape), Expr::NumberLiteral(literal)) if shape.attr.as_str() == "shape" => {
+                    let (Expr::Name(of), Number::Int(index)) = (&*shape.value, &literal.value) else { return None };
+                    self.side(&of.id, index.as_usize()?)
+                }
                 _ => None,
             },
             _ => None,
         }
+    }
+
+    fn side(&self, name: &str, index: usize) -> Option<f64> {
+        *self.shapes.get(name)?.get(index)?
     }
 
     /// Returns the number of iterations of `range(…)`, if it is known.

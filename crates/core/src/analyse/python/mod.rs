@@ -17,6 +17,7 @@ mod prefix;
 mod random;
 mod side_effects;
 mod survey;
+mod training;
 mod verdict;
 
 use std::collections::BTreeSet;
@@ -26,10 +27,10 @@ use std::thread;
 use ruff_python_ast::{ModModule, Stmt};
 use ruff_python_parser::{Mode, ParseOptions, Parsed};
 use ruff_text_size::TextSize;
-use switchtower_contract::Program;
 use switchtower_contract::python::HOME;
+use switchtower_contract::{File, Program};
 
-use super::profile::{Import, Profile, Reason, StaticEffect, Verdict};
+use super::profile::{Import, Profile, Reason, StaticEffect, Training, Verdict};
 use super::score::{self, Measure, Measurements};
 use crate::request::SideEffects;
 
@@ -68,8 +69,12 @@ pub(super) fn analyse(program: &Program) -> Profile {
     }
     let parser_panicked = || Profile::unknown(PARSER_PANICKED, lines.count());
     let mut profile = match depth::measure(cell.python) {
-        Depth::Shallow => catch_panic(|| parse(cell.python, stdin, &lines)).unwrap_or_else(parser_panicked),
-        Depth::Deep => on_deep_stack(|| parse(cell.python, stdin, &lines)).unwrap_or_else(parser_panicked),
+        Depth::Shallow => {
+            catch_panic(|| parse(cell.python, stdin, &program.files, &lines)).unwrap_or_else(parser_panicked)
+        }
+        Depth::Deep => {
+            on_deep_stack(|| parse(cell.python, stdin, &program.files, &lines)).unwrap_or_else(parser_panicked)
+        }
         Depth::Invalid(reason) => unparsable(reason, None, &lines),
         Depth::Excessive(reason) => Profile::unknown(reason, lines.count()),
     };
@@ -117,7 +122,7 @@ fn module_of_file(path: &str) -> Option<&str> {
     }
 }
 
-fn parse(source: &str, stdin: Stdin, lines: &Lines) -> Profile {
+fn parse(source: &str, stdin: Stdin, files: &[File], lines: &Lines) -> Profile {
     let parsed = ruff_python_parser::parse_unchecked(source, ParseOptions::from(Mode::Ipython));
     let Some(parsed) = parsed.try_into_module() else { return unparsable("it is not a module", None, lines) };
     if let Some(error) = parsed.errors().first() {
@@ -126,15 +131,20 @@ fn parse(source: &str, stdin: Stdin, lines: &Lines) -> Profile {
         on_deep_stack(move || drop(parsed));
         return profile;
     }
-    profile(&parsed, stdin, lines)
+    profile(&parsed, stdin, files, lines)
 }
 
-fn profile(parsed: &Parsed<ModModule>, stdin: Stdin, lines: &Lines) -> Profile {
+fn profile(parsed: &Parsed<ModModule>, stdin: Stdin, files: &[File], lines: &Lines) -> Profile {
     let body: &[Stmt] = &parsed.syntax().body;
     let imports = Imports::collect(body);
     let survey = Survey::collect(body, &imports);
     let verdict = verdict::prove(body, &imports, &survey, stdin, lines);
-    let (score, signals) = score::score(&measurements(&survey, &imports, lines));
+    let training = training::estimate(body, &imports, files).map(|work| Training {
+        operations: work.operations,
+        exact: work.exact,
+        line: lines.line(work.at),
+    });
+    let (score, signals) = score::score(&measurements(&survey, &imports, training.as_ref(), lines));
     let seen = |effect: &StaticEffect| survey.effects[*effect as usize].is_some();
     Profile {
         class: class::class(&survey, &imports),
@@ -145,6 +155,7 @@ fn profile(parsed: &Parsed<ModModule>, stdin: Stdin, lines: &Lines) -> Profile {
         files: survey.files,
         side_effects: side_effects::estimate(&imports, &survey),
         memory: memory(&survey),
+        training,
         verdict,
         parses: true,
         analysis_error: None,
@@ -191,10 +202,14 @@ fn unparsable(reason: &str, at: Option<TextSize>, lines: &Lines) -> Profile {
 }
 
 /// Returns the measurements from which the score is computed.
-fn measurements(survey: &Survey<'_>, imports: &Imports<'_>, lines: &Lines) -> Measurements {
+fn measurements(
+    survey: &Survey<'_>,
+    imports: &Imports<'_>,
+    training: Option<&Training>,
+    lines: &Lines,
+) -> Measurements {
     let measure = |metric: Metric| Measure { value: metric.value, line: Some(lines.line(metric.at)) };
     let import_line = |domain| class::import_of_domain(imports, domain).map(|at| lines.line(at));
-    let learning_modules = import_line(Domain::MachineLearning);
     Measurements {
         statements: survey.statements,
         calls: survey.calls,
@@ -204,13 +219,13 @@ fn measurements(survey: &Survey<'_>, imports: &Imports<'_>, lines: &Lines) -> Me
         endless_loops: measure(survey.endless_loops),
         recursion: measure(survey.recursion),
         allocation: measure(survey.allocation),
-        // Without a machine learning module, `fit` and `train` mean something else.
-        training: learning_modules.map_or(Measure::default(), |_| measure(survey.training_calls)),
+        training: training
+            .map_or(Measure::default(), |training| Measure { value: training.operations, line: Some(training.line) }),
         dynamic_code: measure(survey.dynamic_code),
         symbolic_modules: import_line(Domain::Symbolic),
         data_modules: import_line(Domain::Data),
         plotting_modules: import_line(Domain::Plotting),
-        learning_modules,
+        learning_modules: import_line(Domain::MachineLearning),
         effects: survey.effects.map(|at| at.map(|at| lines.line(at))),
     }
 }

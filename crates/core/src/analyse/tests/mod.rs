@@ -6,7 +6,8 @@ mod effects;
 mod hostile;
 mod imports;
 mod side_effects;
-mod workloads;
+mod training;
+pub(crate) mod workloads;
 
 use switchtower_contract::{File, Program};
 

@@ -7,10 +7,15 @@ use serde_json::Value;
 
 use super::profile;
 
+/// Returns the folder of the workloads.
+pub(crate) fn folder() -> PathBuf {
+    std::env::var_os("SWITCHTOWER_WORKLOADS")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/workloads"), PathBuf::from)
+}
+
 /// Returns the workloads. Prints a line and returns `None` if their folder does not exist.
-fn workloads() -> Option<Vec<Value>> {
-    let folder = std::env::var_os("SWITCHTOWER_WORKLOADS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/workloads"), PathBuf::from);
+pub(crate) fn workloads() -> Option<Vec<Value>> {
+    let folder = folder();
     let Ok(text) = std::fs::read_to_string(folder.join("dev.jsonl")) else {
         eprintln!("skipped: no workloads in {}; SWITCHTOWER_WORKLOADS names their folder", folder.display());
         return None;
