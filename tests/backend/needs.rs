@@ -64,6 +64,21 @@ fn a_need_has_its_detail() {
 }
 
 #[test]
+fn what_is_on_every_machine_is_listed_without_a_need() {
+    for source in [
+        "import os; print(sorted(os.listdir('/')))",
+        "import os; print([entry.name for entry in os.scandir('/home')])",
+        "import pathlib; print(sorted(pathlib.Path('/').iterdir()))",
+        "import os; print(os.path.isdir('/'), os.path.isdir('/home'), os.stat('/').st_mode > 0)",
+        "import os; print(next(os.walk('/')))",
+        "import os; os.chdir('/'); print(os.getcwd(), os.listdir('.'))",
+    ] {
+        let ran = test_program(source).on_need().in_worker();
+        assert_eq!((ran.exit(), &ran.outcome().unmet_need), (Exit::Finished(0), &None), "{source}");
+    }
+}
+
+#[test]
 fn an_error_that_every_tier_would_raise_is_not_a_need() {
     for source in [
         "open('missing.txt')",

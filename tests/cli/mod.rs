@@ -249,6 +249,19 @@ fn modules_beside_a_program_and_folders_that_are_given_go_with_it() {
     let ended = switchtower(&["run", "--quiet", "--file", &path("data"), "-c", list], "");
     let listed = "[('.', []), ('./data', []), ('./data/inner', ['numbers.txt'])]\n4\n";
     assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, listed, ""));
+    for survived in [
+        "try:\n    import helper\nexcept ImportError:\n    print(1)",
+        "import socket\ntry:\n    socket.create_connection(('192.0.2.1', 80))\nexcept OSError:\n    print(1)",
+        "import os\nprint(len(os.listdir('/')) and 1)",
+    ] {
+        let ended = switchtower(&["run", "-c", survived], "");
+        assert_eq!(
+            (ended.code, ended.out.as_str(), ended.err.contains("it needs")),
+            (0, "1\n", false),
+            "{}",
+            ended.err
+        );
+    }
     let missing = switchtower(&["run", "-c", "import helper"], "");
     let note =
         "it needs the module helper; if it is your own, add helper.py or its folder to the files, or set E2B_API_KEY";

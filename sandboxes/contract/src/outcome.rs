@@ -21,6 +21,13 @@ pub struct Outcome {
     pub unmet_need: Option<Need>,
 }
 
+impl Outcome {
+    /// Returns what the program needed and did not get. `None` if it ended successfully without it.
+    pub fn harmful_need(&self) -> Option<&Need> {
+        self.unmet_need.as_ref().filter(|_| self.exit != Exit::Finished(0))
+    }
+}
+
 /// The program's own end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

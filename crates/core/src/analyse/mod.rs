@@ -40,6 +40,35 @@ pub fn is_known_package(top: &str) -> bool {
     python::is_known_package(top)
 }
 
+/// What is known of a module that a program imports and a tier lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingModule<'a> {
+    /// The module that is probably meant: of another spelling, or that of a package whose name was imported.
+    pub meant: Option<&'a str>,
+    /// The name of the package that brings it; `None` if it belongs to the language itself.
+    pub package: Option<String>,
+    /// Whether the scientific tier has it after an installation without options.
+    pub scientific: bool,
+    /// Whether it may be a module of the caller's own.
+    pub own: bool,
+}
+
+impl<'a> MissingModule<'a> {
+    /// Returns what is known of the module with this top-level name. `present`: the modules that the tiers have.
+    pub fn new(top: &str, present: impl IntoIterator<Item = &'a str>) -> Self {
+        use python::packages;
+        let known = is_known_package(top);
+        let renamed = packages::module_of_distribution(top);
+        let similar = || if known { None } else { packages::similar(top, present) };
+        Self {
+            meant: renamed.or_else(similar),
+            package: (!packages::is_standard(top)).then(|| packages::distribution(top)),
+            scientific: packages::is_scientific(top),
+            own: !known,
+        }
+    }
+}
+
 type Analyser = fn(&Program) -> Profile;
 
 /// Returns the analyser of a language, if it has one. Programs without an analyser run with an unknown profile.

@@ -25,7 +25,8 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use switchtower_contract::{
-    Backend, Fault, Kernel, KernelOptions, Kernels, Location, Need, Offer, Spec, byte_size, duration, rounded,
+    Backend, Fault, Isolation, Kernel, KernelOptions, Kernels, Location, Need, Offer, Spec, byte_size, duration,
+    rounded,
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -324,6 +325,12 @@ impl Tier {
         }
     }
 
+    /// Returns whether its operator can add packages to it: it runs native Python of this machine.
+    pub(crate) fn is_extensible(&self) -> bool {
+        let offer = self.offer();
+        !offer.machine && !offer.effectful && offer.isolation == Isolation::Process
+    }
+
     /// Returns whether a program with these side effects must not run twice in this tier.
     fn is_effectful(&self, side_effects: SideEffects) -> bool {
         self.offer().effectful && side_effects == SideEffects::World
@@ -462,7 +469,12 @@ impl Tiers {
     /// Returns how to enable the absent tiers, as alternatives joined by "or"; `None` if no remedy is known. `machine`:
     /// only tiers that would provide machines.
     pub fn remedies(&self, machine: bool) -> Option<String> {
-        let absent = self.absent().filter(|absent| absent.machine || !machine);
+        self.remedies_of(|absent| absent.machine || !machine)
+    }
+
+    /// Returns how to enable some of the absent tiers.
+    fn remedies_of(&self, helps: impl Fn(&AbsentTier) -> bool) -> Option<String> {
+        let absent = self.absent().filter(|absent| helps(absent));
         let remedies: Vec<&str> = absent.filter_map(|absent| absent.remedy.as_deref()).collect();
         (!remedies.is_empty()).then(|| remedies.join(", or "))
     }

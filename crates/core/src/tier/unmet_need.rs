@@ -1,11 +1,12 @@
 //! Notes about an unmet need: which of the tried tiers do not provide what a program needs, and why the other tiers,
 //! which may provide it, did not run the program.
 
-use switchtower_contract::Need;
+use switchtower_contract::python::HOME;
+use switchtower_contract::{Modules, Need};
 
 use super::attempt::Attempt;
 use super::{Tier, Tiers};
-use crate::analyse;
+use crate::analyse::MissingModule;
 use crate::request::Request;
 use crate::route::{Route, TierName};
 
@@ -47,24 +48,93 @@ impl Tiers {
                 format!(", which none of the tried tiers provides ({})", names.join(", "))
             }
         };
+        let cures = self.cures(need);
         if !others.is_empty() {
-            return format!("it needs {need}{tried}; {}", others.join("; "));
+            let first = cures.iter().filter(|cure| cure.cost < Cost::Tier).map(|cure| format!("{}; ", cure.text));
+            return format!("it needs {need}{tried}; {}{}", first.collect::<String>(), others.join("; "));
         }
-        let remedy = self.remedies(matches!(need, Need::Network(_) | Need::Process(_) | Need::Files(_)));
-        match (own_module(need), remedy) {
-            (Some(own), Some(remedy)) => format!("it needs {need}{tried}; {own}, or {remedy}"),
-            (Some(own), None) => format!("it needs {need}{tried}; {own}; no configured tier provides it"),
-            (None, Some(remedy)) => format!("it needs {need}{tried}; {remedy}"),
-            (None, None) => format!("it needs {need}{tried}; no configured tier provides it"),
+        let texts: Vec<&str> = cures.iter().map(|cure| cure.text.as_str()).collect();
+        match cures.last() {
+            None => format!("it needs {need}{tried}; no configured tier provides it"),
+            Some(last) if last.cost < Cost::Package => {
+                format!("it needs {need}{tried}; {}; no configured tier provides it", texts.join(", or "))
+            }
+            Some(_) => format!("it needs {need}{tried}; {}", texts.join(", or ")),
         }
+    }
+
+    /// Returns what would help, the cheapest first.
+    fn cures(&self, need: &Need) -> Vec<Cure> {
+        let mut cures = Vec::new();
+        let mut add = |cost: Cost, text: Option<String>| cures.extend(text.map(|text| Cure { cost, text }));
+        match need {
+            Need::Module(module) => {
+                let top = module.split('.').next().unwrap_or(module);
+                let offers: Vec<_> = self.iter().map(|tier| tier.offer().modules.clone()).collect();
+                let present = offers.iter().flat_map(|modules| match modules {
+                    Modules::Named(names) => names.iter().map(String::as_str).collect(),
+                    Modules::Any => Vec::new(),
+                });
+                let missing = MissingModule::new(top, present);
+                add(Cost::Text, missing.meant.map(|meant| format!("if you mean {meant}, import that")));
+                let own = missing.own.then(|| format!("if it is your own, add {top}.py or its folder to the files"));
+                add(Cost::File, own);
+                let extensible = self.iter().any(|tier| tier.is_extensible());
+                if missing.meant.is_some() {
+                    return cures;
+                }
+                let package = missing.package.filter(|_| extensible && !missing.scientific);
+                add(Cost::Package, package.map(|package| format!(
+                    "add the package {package} to the scientific tier (requirements.in beside install.py, then pin.py and \
+                     install.py)"
+                )));
+                add(Cost::Tier, self.remedies_of(|absent| absent.machine || missing.scientific));
+            }
+            // Another machine has no such file either, unless it is one of the system's.
+            Need::Files(path) if !is_of_the_system(path) => {
+                let name = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("it");
+                add(
+                    Cost::File,
+                    Some(format!(
+                        "add {name} to the files and open it by that name; what it writes belongs in {HOME} or /tmp"
+                    )),
+                );
+            }
+            Need::Files(_) | Need::Network(_) | Need::Process(_) => add(Cost::Tier, self.remedies(true)),
+            _ => add(Cost::Tier, self.remedies(false)),
+        }
+        cures
     }
 }
 
-/// Returns the cheapest remedy for a module that is no known package: it may be the caller's own.
-fn own_module(need: &Need) -> Option<String> {
-    let Need::Module(module) = need else { return None };
-    let top = module.split('.').next().unwrap_or(module);
-    (!analyse::is_known_package(top)).then(|| format!("if it is your own, add {top}.py or its folder to the files"))
+/// What would help, and what it costs.
+struct Cure {
+    cost: Cost,
+    text: String,
+}
+
+/// The kinds of cures, the cheapest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Cost {
+    /// A change of the program's text.
+    Text,
+    /// A file of the request, beside the program.
+    File,
+    /// A package in a tier of this machine.
+    Package,
+    /// Another tier.
+    Tier,
+}
+
+/// Folders of the operating system: every machine has them.
+const SYSTEM_FOLDERS: [&str; 12] =
+    ["bin", "boot", "dev", "etc", "lib", "lib64", "opt", "proc", "run", "sbin", "sys", "usr"];
+
+/// Returns whether a path is one that another machine has: in a folder of the system, or the root.
+fn is_of_the_system(path: &str) -> bool {
+    let first = path.split('/').find(|part| !part.is_empty());
+    path.starts_with('/')
+        && first.is_none_or(|first| SYSTEM_FOLDERS.contains(&first) || matches!(first, "root" | "var"))
 }
 
 /// Returns why a tier that may provide the need did not run the program to its end.
@@ -100,5 +170,84 @@ fn not_on_route(tier: &TierName, requested: Option<&TierName>) -> String {
     match requested {
         Some(requested) => format!("tier {tier} may provide it, but the request allows only {requested}"),
         None => format!("tier {tier} may provide it, but was not on the route"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use switchtower_contract::scripted::{Scripted, Settings};
+    use switchtower_contract::{Isolation, Modules};
+
+    use super::*;
+    use crate::seed::Seed;
+    use crate::tier::{AbsentTier, Config};
+
+    fn tier(name: &str, isolation: Isolation, modules: &[&str]) -> Tier {
+        let mut settings = Settings::default();
+        settings.offer.isolation = isolation;
+        settings.offer.modules = Modules::named(modules.iter().copied());
+        Tier::new(name.into(), Arc::new(Scripted::new(1, settings)), Config::default(), &Seed::fixed(1))
+    }
+
+    fn absent(name: &str, remedy: &str, machine: bool) -> AbsentTier {
+        AbsentTier { tier: name.into(), reason: "-".to_owned(), remedy: Some(remedy.to_owned()), machine }
+    }
+
+    #[test]
+    fn the_cheapest_cure_of_a_need_is_named_first_and_one_that_would_not_help_is_not_named() {
+        let wasm = || tier("wasm", Isolation::Wasm, &["math", "json", "datetime", "sympy"]);
+        let native = || tier("native", Isolation::Process, &["math", "json", "datetime", "numpy", "pandas"]);
+        let key = || absent("e2b", "set E2B_API_KEY", true);
+        let without = Tiers::new([wasm()]).with_absent(vec![absent("native", "run install.py", false), key()]);
+        let with = Tiers::new([wasm(), native()]).with_absent(vec![key()]);
+        let module = |name: &str| Need::Module(name.to_owned());
+        let file = |path: &str| Need::Files(path.to_owned());
+        let own = |name: &str| format!("if it is your own, add {name}.py or its folder to the files");
+        let package = |name: &str| {
+            format!(
+                "add the package {name} to the scientific tier (requirements.in beside install.py, then pin.py and install.py)"
+            )
+        };
+        let data = "add a.csv to the files and open it by that name; what it writes belongs in /home/user or /tmp";
+        let none = "no configured tier provides it";
+        for (tiers, need, cure) in [
+            // A slip of the pen: neither a package nor a key.
+            (&with, module("maths"), format!("if you mean math, import that, or {}; {none}", own("maths"))),
+            (&with, module("panda"), format!("if you mean pandas, import that, or {}; {none}", own("panda"))),
+            (
+                &with,
+                module("scikit_learn"),
+                format!("if you mean sklearn, import that, or {}; {none}", own("scikit_learn")),
+            ),
+            // A module beside the script, or an unknown package.
+            (&without, module("helper"), format!("{}, or set E2B_API_KEY", own("helper"))),
+            (&with, module("helper"), format!("{}, or {}, or set E2B_API_KEY", own("helper"), package("helper"))),
+            // A known package: of the default set, or beyond it.
+            (&without, module("pandas"), "run install.py, or set E2B_API_KEY".to_owned()),
+            (&without, module("sklearn.svm"), "run install.py, or set E2B_API_KEY".to_owned()),
+            (&without, module("torch"), "set E2B_API_KEY".to_owned()),
+            (&with, module("torch"), format!("{}, or set E2B_API_KEY", package("torch"))),
+            (&with, module("yaml"), format!("{}, or set E2B_API_KEY", package("pyyaml"))),
+            // A part of CPython that WebAssembly lacks, and one that needs a screen.
+            (&without, module("ctypes"), "run install.py, or set E2B_API_KEY".to_owned()),
+            (&with, module("tkinter"), "set E2B_API_KEY".to_owned()),
+            // No machine has this file, but each has that one.
+            (&with, file("/data/a.csv"), format!("{data}; {none}")),
+            (&with, file("/home/alice/a.csv"), format!("{data}; {none}")),
+            (&with, file("/etc/hosts"), "set E2B_API_KEY".to_owned()),
+            (&with, Need::Network("example.org".to_owned()), "set E2B_API_KEY".to_owned()),
+            (&with, Need::Process("ls".to_owned()), "set E2B_API_KEY".to_owned()),
+            (&without, Need::Threads, "run install.py, or set E2B_API_KEY".to_owned()),
+        ] {
+            let ran = "wasm".into();
+            let note = match need {
+                // The native tier may provide what only a run can check.
+                Need::Threads => without.format_note(&need, &[], &[]),
+                _ => tiers.note(&need, None, &ran),
+            };
+            assert_eq!(note, format!("it needs {need}; {cure}"));
+        }
     }
 }

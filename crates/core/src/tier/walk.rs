@@ -117,7 +117,7 @@ impl Tiers {
             match walk.run_on_tier(tier, &limits, later).await {
                 Ok((outcome, interpreter)) => {
                     let output = walk.relay.finish();
-                    let unmet_need = outcome.unmet_need.as_ref();
+                    let unmet_need = outcome.harmful_need();
                     let note = unmet_need.map(|need| self.route_note(request, route, walk.attempts, need, &tier.name));
                     return Ok(WalkOutcome { tier: tier.name.clone(), outcome, output, interpreter, limits, note });
                 }

@@ -88,7 +88,11 @@ def _list(path: Any = ".") -> None:
     if path is None:
         return
     file, importing = _caller(_PASSING)
-    if not importing and imports.is_program_file(file):
+    if importing or not imports.is_program_file(file):
+        return
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    except OSError:
         host.report_need("FILES", path)
 
 

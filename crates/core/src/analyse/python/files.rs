@@ -77,7 +77,11 @@ fn classify(path: &str, text: PathText) -> FileTarget {
     let has_parent = path.split('/').any(|part| part == "..");
     let inside = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let scratch = OWN_FOLDERS.into_iter().chain(["/dev/null", "/dev/stdout", "/dev/stderr"]).any(inside);
-    let outside = (path.starts_with('/') && !scratch) || path.starts_with("file:") || path.starts_with('~');
+    // A folder above the program's own is on every machine.
+    let above = text == PathText::Whole
+        && path.starts_with('/')
+        && OWN_FOLDERS.iter().any(|own| own.starts_with(&format!("{}/", path.trim_end_matches('/'))));
+    let outside = (path.starts_with('/') && !scratch && !above) || path.starts_with("file:") || path.starts_with('~');
     FileTarget::File(match () {
         () if has_parent || outside => FileScope::Outside,
         () if text == PathText::Whole || scratch || !path.is_empty() => FileScope::Scratch,

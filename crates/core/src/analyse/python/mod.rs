@@ -13,6 +13,7 @@ mod escape_commands;
 mod files;
 mod imports;
 mod modules;
+pub(super) mod packages;
 mod prefix;
 mod random;
 mod side_effects;

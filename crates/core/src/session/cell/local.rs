@@ -252,7 +252,7 @@ impl RunResult {
     /// Returns the outcome and the detail for the record of the attempt.
     fn recorded(&self) -> (&'static str, Option<String>) {
         match self {
-            Self::Ended(ran) => (ran.outcome.exit.name(), ran.outcome.unmet_need.as_ref().map(Need::to_string)),
+            Self::Ended(ran) => (ran.outcome.exit.name(), ran.outcome.harmful_need().map(Need::to_string)),
             Self::MoveOn(need) | Self::OutOfTime(need) => ("unsupported", Some(need.to_string())),
             Self::NotStarted(fault) | Self::KernelDied(fault) | Self::Retry(fault) | Self::Failed(fault) => {
                 (fault.name(), Some(fault.detail()))

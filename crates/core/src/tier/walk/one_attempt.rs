@@ -61,7 +61,7 @@ impl Walk<'_> {
             }
         });
         match &result {
-            Ok((outcome, _)) => recorder.finish(outcome.exit.name(), outcome.unmet_need.as_ref().map(Need::to_string)),
+            Ok((outcome, _)) => recorder.finish(outcome.exit.name(), outcome.harmful_need().map(Need::to_string)),
             Err(error) => {
                 self.relay.discard_attempt();
                 let (outcome, detail) = error.recorded();

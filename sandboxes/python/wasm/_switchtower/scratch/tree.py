@@ -153,7 +153,8 @@ def _outside(path: str) -> None:
 def found(path: Any) -> Node:
     normal = absolute(path)
     node = node_at(normal)
-    if not _is_own(normal):
+    # A folder above the program's own is on every machine: that it has less here is no need.
+    if node is None or not is_above_own(normal):
         _outside(normal)
     if node is None:
         above = node_at(normal.rsplit("/", 1)[0] or "/")
