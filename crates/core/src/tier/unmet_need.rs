@@ -79,7 +79,7 @@ impl Tiers {
                 add(Cost::Text, missing.meant.map(|meant| format!("if you mean {meant}, import that")));
                 let own = missing.own.then(|| format!("if it is your own, add {top}.py or its folder to the files"));
                 add(Cost::File, own);
-                let extensible = self.iter().any(|tier| tier.is_extensible());
+                let extensible = self.iter().any(Tier::is_extensible);
                 if missing.meant.is_some() {
                     return cures;
                 }
