@@ -38,7 +38,7 @@ impl<'a> Scope<'a> {
             }
             ["sklearn", "model_selection", "train_test_split"] => {
                 let parts = self.elements(arguments, depth);
-                return Some(Value::Tuple(parts.into_iter().flat_map(|part| [part.clone(), part]).collect()));
+                return Some(Value::tuple(parts.into_iter().flat_map(|part| [part.clone(), part]).collect()));
             }
             ["sklearn", "model_selection", "LeaveOneOut"] => {
                 return Some(Value::Batches { count: None, rows: None });

@@ -12,6 +12,8 @@ use crate::analyse::python::arrays::{self, Shape};
 const MAX_DEPTH: usize = 12;
 /// Most elements of a literal that are looked at.
 const MAX_ELEMENTS: usize = 32;
+/// Most values in a tuple with tuples in it.
+const MAX_VALUES: usize = 256;
 /// Most parts of a model.
 const MAX_PARTS: usize = 32;
 
@@ -59,6 +61,25 @@ impl<'a> Model<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// Returns a tuple, in which tuples are replaced by their sizes if it would have very many values:
+    /// `x = (x, x)` doubles it.
+    pub(super) fn tuple(mut elements: Vec<Option<Self>>) -> Self {
+        if elements.iter().flatten().map(Self::values).sum::<usize>() > MAX_VALUES {
+            for element in elements.iter_mut().filter(|element| matches!(element, Some(Self::Tuple(_)))) {
+                *element = element.as_ref().and_then(Self::shape).map(Self::Data);
+            }
+        }
+        Self::Tuple(elements)
+    }
+
+    /// Returns how many values this one holds, itself included.
+    fn values(&self) -> usize {
+        match self {
+            Self::Tuple(elements) => 1 + elements.iter().flatten().map(Self::values).sum::<usize>(),
+            Self::Data(_) | Self::Model(_) | Self::Batches { .. } => 1,
+        }
+    }
+
     /// Returns the size of data.
     pub(super) fn shape(&self) -> Option<Shape> {
         match self {
@@ -140,7 +161,7 @@ impl<'a> Scope<'a> {
                 (Some(one), Some(other)) => Some(one.or(other)),
                 (one, other) => one.or(other),
             },
-            Expr::Tuple(tuple) => Some(Value::Tuple(self.elements(&tuple.elts, depth))),
+            Expr::Tuple(tuple) => Some(Value::tuple(self.elements(&tuple.elts, depth))),
             Expr::List(list) => Some(self.list(&list.elts, depth)),
             Expr::Set(set) => Some(self.list(&set.elts, depth)),
             Expr::Dict(dict) => {
