@@ -296,10 +296,12 @@ fn small_training_has_a_budget_below_a_third_of_its_time_out_and_large_training_
 }
 
 /// Packages of the scientific tier that the workloads use.
-const SCIENTIFIC: [&str; 24] = [
+const SCIENTIFIC: [&str; 26] = [
+    "PIL",
     "aiohttp",
     "bs4",
     "cv2",
+    "dateutil",
     "docx",
     "jinja2",
     "joblib",
@@ -311,8 +313,8 @@ const SCIENTIFIC: [&str; 24] = [
     "numpy",
     "openpyxl",
     "pandas",
-    "PIL",
     "plotly",
+    "pytz",
     "requests",
     "scipy",
     "seaborn",
