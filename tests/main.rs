@@ -8,6 +8,7 @@ mod certificate;
 mod cli;
 mod cloud;
 mod configuration;
+mod cpython;
 mod drop_in;
 mod e2b;
 mod fairness;
