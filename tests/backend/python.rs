@@ -103,6 +103,24 @@ except ModuleNotFoundError as error:
 }
 
 #[test]
+fn what_cpythons_tests_found_is_as_in_cpython() {
+    let source = "\
+import os, pickle, platform, pydoc
+print(pydoc.plain(pydoc.render_doc(len)).splitlines()[0])
+print(open('a', 'w').encoding)
+found = os.stat('a')
+print({pickle.loads(pickle.dumps(found, n)).st_mtime == found.st_mtime for n in range(6)})
+try:
+    open('b', opener=lambda path, flags: -1)
+except ValueError as error:
+    print(error)
+print(platform.libc_ver(), platform.processor() == '')
+";
+    let expected = "Python Library Documentation: built-in function len in module builtins\nUTF-8\n{True}\nopener returned -1\n('', '') True\n";
+    assert_eq!(stdout_of(source), expected);
+}
+
+#[test]
 fn exit_handlers_run_and_buffered_output_arrives() {
     let source = "import atexit, sys\natexit.register(print, 'last')\nsys.stdout.write('first ')\nsys.exit(2)";
     let ran = test_program(source).in_worker();

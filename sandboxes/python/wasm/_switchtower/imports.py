@@ -22,7 +22,7 @@ from .paths import HOME
 
 # Not for programs: tests, tools with a screen, installers; and what only works with a C module that WASI lacks.
 SKIPPED = frozenset(
-    "test tests testing idlelib turtledemo ensurepip lib2to3 tkinter venv site-packages __pycache__ _pyrepl curses "
+    "test tests testing idlelib turtledemo ensurepip lib2to3 tkinter venv site-packages __pycache__ curses "
     "benchmarks config-3.14-wasm32-wasi msilib _switchtower wit_world".split()
 )
 # Standard modules that a full CPython has and this one cannot have.

@@ -101,6 +101,15 @@ def hash(obj: Any, /) -> Any:
     return _hash(obj)
 
 
+_libc_ver = platform.libc_ver
+
+
+def libc_ver(executable: Any = None, lib: str = "", version: str = "", chunksize: int = 16384) -> Any:
+    """Tries to determine the libc version that the file executable is linked against."""
+    # `sys.executable` is a name without a file.
+    return _libc_ver(executable, lib, version, chunksize) if executable else (lib, version)
+
+
 def install(replacements: Replacements) -> None:
     builtins.id, builtins.hash = id, hash
     posix.environ.clear()
@@ -127,6 +136,9 @@ def install(replacements: Replacements) -> None:
 
     replacements.put(os, "uname", name_of_host)
     replacements.put(posix, "uname", name_of_host)
+    replacements.put(platform, "libc_ver", libc_ver)
+    # It would start `uname`, and CPython has no name either where that fails.
+    platform._Processor.from_subprocess = staticmethod(lambda: None)  # type: ignore[attr-defined]
     platform._uname_cache = None
     platform._platform_cache.clear()
     sys.executable = sys._base_executable = EXECUTABLE

@@ -133,6 +133,8 @@ class FileIO(io.RawIOBase):
             raise ValueError("Cannot use closefd=False with file name")
         else:
             self._fd = opener(file, flags) if opener else open_fd(file, flags, 0o666)
+            if self._fd < 0:
+                raise ValueError(f"opener returned {self._fd}")
         handle = handle_of(self._fd)
         if handle.node.folder:
             if not isinstance(file, int):
@@ -276,7 +278,7 @@ def open_(
             buffer = io.BufferedWriter(raw, size)
         if binary:
             return buffer
-        stream = io.TextIOWrapper(buffer, encoding or "utf-8", errors, newline, buffering == 1)
+        stream = io.TextIOWrapper(buffer, "UTF-8" if encoding is None else encoding, errors, newline, buffering == 1)
         stream.mode = mode
         return stream
     except BaseException:

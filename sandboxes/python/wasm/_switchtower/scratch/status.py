@@ -47,6 +47,12 @@ class Stat(tuple):
             return int(self.st_mtime)
         return tuple.__getitem__(self, index)
 
+    def __reduce__(self) -> Any:
+        # As a value of its own, without the file.
+        others = ("st_atime", "st_mtime", "st_ctime", "st_atime_ns", "st_mtime_ns", "st_ctime_ns")
+        others += ("st_blksize", "st_blocks", "st_rdev")
+        return os.stat_result, (tuple(self[i] for i in range(10)), {name: getattr(self, name) for name in others})
+
     def __repr__(self) -> str:
         names = "mode ino dev nlink uid gid size atime mtime ctime".split()
         return "os.stat_result(" + ", ".join(f"st_{n}={self[i]}" for i, n in enumerate(names)) + ")"
