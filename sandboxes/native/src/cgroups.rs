@@ -26,9 +26,9 @@ fn physical() -> Option<u64> {
     total.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
 }
 
-/// Removes the groups of ended workers that this process started. Returns how many of them remain for now.
-pub(crate) fn remove_of(starter: u32) -> usize {
-    switchtower_jail::sweep_cgroups(Some(starter))
+/// Removes the groups of ended workers that this process started, as far as their processes have ended.
+pub(crate) fn remove_of(starter: u32) {
+    switchtower_jail::sweep_cgroups(Some(starter));
 }
 
 /// Returns whether a group of a worker exists that this process started, and whether that process runs.
@@ -36,10 +36,12 @@ pub(crate) fn remain_of(starter: u32) -> (bool, bool) {
     (switchtower_jail::count_cgroups(starter) > 0, switchtower_jail::is_alive(starter))
 }
 
-/// Removes the groups of ended workers of this process, and waits for their processes.
+/// Removes the groups of this process's workers, all of which have been ended or killed, and waits for their processes: a
+/// worker that was killed while it started may not have been noticed as ended yet.
 pub(crate) async fn clear() {
     for _ in 0..PAUSES {
-        if remove_of(std::process::id()) == 0 {
+        remove_of(std::process::id());
+        if !remain_of(std::process::id()).0 {
             return;
         }
         tokio::time::sleep(PAUSE).await;
