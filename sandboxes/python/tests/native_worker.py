@@ -93,7 +93,7 @@ def child(work, stdin=None, moves=False):
 def _child(work, stdin, moves, out, err, given, returned):
     from _switchtower import entry
 
-    stub = sys.modules["_switchtower_host"]
+    host_module = sys.modules["_switchtower_host"]
     given.write((stdin or "").encode())
     given.seek(0)
     started = os.fork()
@@ -101,19 +101,19 @@ def _child(work, stdin, moves, out, err, given, returned):
         os.environ["UNTOLD"] = "the host's own"
         for number, file in ((0, given), (1, out), (2, err)):
             os.dup2(file.fileno(), number)
-        stub.moves = moves
+        host_module.moves = moves
 
         def report(ending):
-            pickle.dump((ending, stub.shown, stub.lacked), returned)
+            pickle.dump((ending, host_module.shown, host_module.lacked), returned)
             returned.flush()
 
-        stub.report = report
+        host_module.report = report
 
         def leave(code):
             report(("left", code))
             os._real_exit(0)
 
-        stub.leave = leave
+        host_module.leave = leave
         entry.after_fork()
         report(work(entry))
         os._real_exit(0)
