@@ -79,7 +79,7 @@ impl Bench {
             Action::SeedLoad(load) => load.refuse("this measurement", "the Cargo features `e2b` and `fake`"),
             Action::Fairness(fairness) => fairness.run(source),
             #[cfg(feature = "e2b")]
-            Action::Soak(soak) => soak.run(),
+            Action::Soak(soak) => soak.run(source),
             #[cfg(not(feature = "e2b"))]
             Action::Soak(soak) => soak.refuse("this measurement", "the Cargo feature `e2b`"),
         }

@@ -16,6 +16,14 @@ pub enum SettingsProfile {
 }
 
 impl SettingsProfile {
+    /// Returns its name, as settings have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Seed => "seed",
+        }
+    }
+
     /// Returns its settings, as a file has them.
     pub(super) fn settings(self) -> &'static str {
         match self {

@@ -21,6 +21,7 @@ use tokio::time::{Instant, interval, sleep};
 
 use super::super::exit::{CliError, FAILED};
 use super::super::terminal;
+use crate::config::{Config, SettingsSource};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -77,8 +78,9 @@ struct SoakReport {
 }
 
 impl Soak {
-    pub(super) fn run(&self) -> Result<ExitCode, CliError> {
-        let report = super::super::runtime(0)?.block_on(self.measure())?;
+    pub(super) fn run(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
+        let config = crate::config::load(source)?;
+        let report = super::super::runtime(0)?.block_on(self.measure(source, &config))?;
         if self.json {
             terminal::out(&format!("{:#}\n", json!(report)));
         } else {
@@ -88,9 +90,9 @@ impl Soak {
         Ok(if is_flat { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 
-    async fn measure(&self) -> Result<SoakReport, CliError> {
-        let server = Server::start()?;
-        let client = Arc::new(Client::new(&server.origin)?);
+    async fn measure(&self, source: &SettingsSource, config: &Config) -> Result<SoakReport, CliError> {
+        let server = Server::start(source, config)?;
+        let client = Arc::new(Client::new(&server.origin, config)?);
         client.wait_until_ready().await?;
         let (calls, started) = (Arc::new(AtomicU64::new(0)), Instant::now());
         let until = started + self.time;
@@ -222,10 +224,20 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Result<Self, CliError> {
+    /// Starts a server with these settings, and without the keys of clouds: the load must buy nothing.
+    fn start(source: &SettingsSource, config: &Config) -> Result<Self, CliError> {
         let failed = |error: std::io::Error| CliError::failed(format!("cannot start a server: {error}"));
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command.args(["serve", "--port", "0"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        if let Some(file) = &source.file {
+            command.arg("--config").arg(file);
+        }
+        if let Some(profile) = source.profile {
+            command.args(["--profile", profile.name()]);
+        }
+        config.clouds.key_variables().for_each(|(_, variable)| {
+            command.env_remove(variable);
+        });
         for (setting, value) in
             [("CACHE_MAX_ENTRIES", "100"), ("CACHE_MAX_DIGESTS", "1000"), ("RECORD_MAX_RECORDS", "500")]
         {
@@ -258,6 +270,8 @@ impl Drop for Server {
 /// Calls the server.
 struct Client {
     origin: String,
+    /// Any of the callers' keys; empty if requests need none.
+    key: String,
     web: HttpTransport,
 }
 
@@ -265,9 +279,10 @@ struct Client {
 const START_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl Client {
-    fn new(origin: &str) -> Result<Self, CliError> {
+    fn new(origin: &str, config: &Config) -> Result<Self, CliError> {
         let web = HttpTransport::new().map_err(|error| CliError::failed(error.to_string()))?;
-        Ok(Self { origin: origin.to_owned(), web })
+        let key = config.http.keys.values().next().cloned().unwrap_or_default();
+        Ok(Self { origin: origin.to_owned(), key, web })
     }
 
     async fn wait_until_ready(&self) -> Result<(), CliError> {
@@ -340,6 +355,7 @@ impl Client {
     async fn call(&self, method: Method, path: &str, body: Value) -> Result<Value, String> {
         let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
         let request = Request::builder().method(method).uri(format!("{}{path}", self.origin));
+        let request = request.header("authorization", format!("Bearer {}", self.key));
         let request =
             request.header("content-type", "application/json").body(body).map_err(|error| error.to_string())?;
         let response = self.web.send(request).await.map_err(|error| error.to_string())?;
