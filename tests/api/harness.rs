@@ -46,6 +46,16 @@ impl TestHarness {
         Self { backend, router, app }
     }
 
+    /// A harness with these limits of a caller and of its only tier.
+    pub(super) fn with_limits(quota: &quota::Config, tier: tier::Config) -> Self {
+        let backend = Scripted::default();
+        let seed = Seed::fixed(1);
+        let tier = Tier::new("wasm".into(), Arc::new(backend.clone()), tier, &seed.fork("tiers"));
+        let router = router_with(Quota::new(quota), Tiers::new([tier]), recorder(), seed);
+        let app = api::app(Arc::clone(&router), &Config::default(), api::AppState::default());
+        Self { backend, router, app }
+    }
+
     /// A harness with this state of the API.
     pub(super) fn with_state(config: &Config, state: api::AppState) -> Self {
         let backend = Scripted::default();
@@ -127,8 +137,12 @@ fn router(tiers: Vec<(&str, Arc<dyn Backend>)>, recorder: Recorder) -> Arc<Route
 }
 
 fn router_of(tiers: Tiers, recorder: Recorder, seed: Seed) -> Arc<Router> {
+    router_with(Quota::new(&quota::Config::default()), tiers, recorder, seed)
+}
+
+fn router_with(quota: Quota, tiers: Tiers, recorder: Recorder, seed: Seed) -> Arc<Router> {
     Arc::new(Router::new(Parts {
-        quota: Quota::new(&quota::Config::default()),
+        quota,
         rules: SharedRules::builtin(),
         cache: ResultCache::new(&cache::Config::default()),
         tiers,

@@ -5,6 +5,7 @@ mod execute;
 mod harness;
 mod health;
 mod openapi;
+mod order;
 mod refusals;
 mod schema;
 mod sessions;
