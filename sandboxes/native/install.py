@@ -1,6 +1,6 @@
 """Installs the scientific tier: packages, the worker that embeds this Python, and a manifest.
 
-    python3 sandboxes/native/install.py [--into DIR]
+    python3 sandboxes/native/install.py [--into DIR] [--profile e2b] [--with NAME]...
 
 The Python that runs this is the one that will be embedded. DIR is replaced as a whole, and only when all has gone well.
 Only the standard library is used, and old Pythons must be able to read this file, so that they are refused with a message.
@@ -17,22 +17,19 @@ import subprocess
 import sys
 import sysconfig
 import time
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
 
 import interpreter
+import packages
 from interpreter import Interpreter, Refused
+from packages import PROFILES, Pin, clean, hashed
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-REQUIREMENTS = os.path.join(HERE, "requirements.txt")
-PROBE = os.path.join(HERE, "probe_packages.py")
 CRATE = os.path.join(HERE, "worker", "Cargo.toml")
 WORKER = "switchtower-native"
 
 #: Changes when what is below makes another folder from the same inputs.
-RECIPE = 1
-
-#: Packages' own tests: they stay, for some packages import parts of them, but are not compiled ahead.
-TESTS = r"/tests?/"
+RECIPE = 2
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -47,8 +44,9 @@ def main(arguments: Sequence[str]) -> None:
         with alone(into):
             recover(into)
             replaceable(into)
+            wanted = chosen(into, python, options)
             worker = given(options.worker, python) if options.worker else built(python, options.debug)
-            done = install(into, python, worker, REQUIREMENTS)
+            done = install(into, python, worker, wanted)
     except Refused as refused:
         sys.exit("cannot install the scientific tier.\nwhy:  {}\nfix:  {}".format(refused, refused.fix))
     except OSError as error:
@@ -76,6 +74,16 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         description="Installs the scientific tier of switchtower for the Python that runs this."
     )
     parser.add_argument("--into", metavar="DIR", help="where to (default: {})".format(default_folder()))
+    parser.add_argument("--profile", choices=sorted(PROFILES), help="the set of packages (default: as before)")
+    parser.add_argument(
+        "--with",
+        dest="added",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="adds a package with what it needs, as wheels: NAME, NAME==VERSION, a wheel, or a folder of wheels",
+    )
+    parser.add_argument("--without", action="append", default=[], metavar="NAME", help="removes what --with added")
     parser.add_argument("--debug", action="store_true", help="a debug build of the worker")
     parser.add_argument("--worker", metavar="PATH", help="a ready-made worker, instead of building one")
     return parser.parse_args(arguments)
@@ -135,19 +143,86 @@ def manifest(into: str) -> Optional[Dict[str, Any]]:
         return None
 
 
-def install(into: str, python: Interpreter, worker: str, requirements: str) -> bool:
+class Wanted:
+    """The packages of an installation: a profile, and what was added to it."""
+
+    def __init__(self, profile: str, base: Sequence[Pin], asked: Sequence[str], added: Sequence[Pin]) -> None:
+        self.profile = profile
+        #: The pins of the profile.
+        self.base = list(base)
+        #: What --with named, as it was written.
+        self.asked = list(asked)
+        #: The pins of that, with what it needs.
+        self.added = list(added)
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk while the profile is installed, with the wheels."""
+        return (PROFILES[self.profile].download + PROFILES[self.profile].installed) * 1000000
+
+    def pins(self) -> List[Pin]:
+        return self.base + self.added
+
+    def record(self) -> Dict[str, Any]:
+        """For the next run: what was added stays, in its version."""
+        added = [[pin.name, pin.version, pin.hashes] for pin in self.added]
+        return {"profile": self.profile, "asked": self.asked, "added": added, "base": digest_of(self.base)}
+
+
+def chosen(into: str, python: Interpreter, options: argparse.Namespace) -> Wanted:
+    """The packages that the options and the installation that is there ask for; says what they take before work begins."""
+    old = (manifest(into) or {}).get("wanted") or {}
+    profile = options.profile or old.get("profile") or "default"
+    base = packages.pinned(PROFILES[profile].lists, python.version[1])
+    wheels = wheels_of(into)
+    new = packages.local_wheels(options.added, wheels)
+    gone = {packages.normalized(name) for name in options.without}
+    asked = [one for one in old.get("asked", []) + new if plain(one) not in gone]
+    # The last word about a package counts.
+    asked = list({plain(one): one for one in asked}.values())
+    unknown = gone - {plain(one) for one in old.get("asked", [])}
+    if unknown:
+        raise Refused(
+            "{} was not added".format(", ".join(sorted(unknown))), "--without takes what was given to --with before"
+        )
+    if asked == old.get("asked") and digest_of(base) == old.get("base"):
+        added = [Pin(*each) for each in old["added"]]
+    else:
+        added = packages.resolved(asked, base, wheels) if asked else []
+    size = PROFILES[profile]
+    text = "profile {}: {} packages, about {} MB to download and {} MB on the disk".format(
+        profile, len(base), size.download, size.installed
+    )
+    more = ["{} {}".format(pin.name, pin.version) for pin in added]
+    say(text + ("; added: {}".format(", ".join(more)) if more else ""))
+    return Wanted(profile, base, asked, added)
+
+
+def plain(asked: str) -> str:
+    """The name of the package in what was asked for."""
+    return packages.normalized(re.split(r"[^A-Za-z0-9._-]", asked, maxsplit=1)[0])
+
+
+def digest_of(pins: Iterable[Pin]) -> str:
+    return hashlib.sha256("\n".join(pin.line() for pin in pins).encode()).hexdigest()
+
+
+def wheels_of(into: str) -> str:
+    """Where wheels are kept that were given as files: the next installation needs them again."""
+    return into + ".added"
+
+
+def install(into: str, python: Interpreter, worker: str, wanted: Wanted) -> bool:
     """Makes the folder; False where it is there already, as it would be made."""
     old = manifest(into) or {}
-    packages = hashed(requirements)
-    with open(requirements, encoding="utf-8") as file:
-        versions = dict(re.findall(r"^([a-z0-9-]+)==([^\s\\]+)", file.read(), re.MULTILINE))
-    made_for = [RECIPE, python.text, python.home, python.library, packages]
+    pins = wanted.pins()
+    made_for = [RECIPE, python.text, python.home, python.library, digest_of(pins)]
     digest = hashlib.sha256(json.dumps([made_for, hashed(worker)]).encode()).hexdigest()
     there = hashed(os.path.join(into, WORKER)) == hashed(worker) and os.path.isdir(os.path.join(into, "site"))
     if there and old.get("digest") == digest:
         return False
 
-    new = into + ".new"
+    new, downloads = into + ".new", into + ".wheels"
     shutil.rmtree(new, ignore_errors=True)
     try:
         os.mkdir(new, 0o755)
@@ -156,13 +231,20 @@ def install(into: str, python: Interpreter, worker: str, requirements: str) -> b
             # Only the worker is another: the packages are shared with the old folder until it goes.
             shutil.copytree(os.path.join(into, "site"), site, symlinks=True, copy_function=os.link)
         else:
-            say("packages: {} wheels".format(len(versions)))
-            fetch(site, requirements)
-            compile_ahead(site, os.path.join(into, "site"))
+            say("packages: {} wheels".format(len(pins)))
+            free = shutil.disk_usage(os.path.dirname(into)).free
+            if free < wanted.size:
+                raise Refused(
+                    "{} MB are free, and this needs {} MB".format(free // 1000000, wanted.size // 1000000),
+                    "free disk space, or choose another place with --into",
+                )
+            packages.install(site, pins, downloads, wheels_of(into))
+            packages.compile_ahead(site, os.path.join(into, "site"))
         shutil.copyfile(worker, os.path.join(new, WORKER))
         os.chmod(os.path.join(new, WORKER), 0o755)
         protocol = protocol_of(os.path.join(new, WORKER))
-        seen = probed(site, sorted(versions))
+        versions = {pin.name: pin.version for pin in sorted(pins, key=lambda pin: pin.name)}
+        seen = packages.probed(site, versions)
         readable = seen["readable"] + [os.path.dirname(python.library)]
         content = {
             "format": 1,
@@ -177,14 +259,19 @@ def install(into: str, python: Interpreter, worker: str, requirements: str) -> b
             "packages": versions,
             "modules": seen["modules"],
             "digest": digest,
-            # For the next run of this script: what the packages were installed for.
+            # For the next run of this script: what the packages were installed for, and which were asked for.
             "site": made_for,
+            "wanted": wanted.record(),
         }
         with open(os.path.join(new, "manifest.json"), "w", encoding="utf-8") as file:
             json.dump(content, file, indent=1)
         swap(new, into)
+        shutil.rmtree(downloads, ignore_errors=True)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+        # Wheels that are complete stay for the next run.
+        with contextlib.suppress(OSError):
+            os.rmdir(downloads)
     return True
 
 
@@ -200,101 +287,6 @@ def swap(new: str, into: str) -> None:
             os.rename(into + ".old", into)
         raise
     shutil.rmtree(into + ".old", ignore_errors=True)
-
-
-# The packages
-
-
-def fetch(site: str, requirements: str) -> None:
-    """Installs the wheels, each held against its hash."""
-    # The user's own settings of pip stay (an index, a proxy), but for those that contradict a target folder.
-    settings = dict(clean(os.environ), PIP_USER="0", PIP_REQUIRE_VIRTUALENV="0", PIP_DISABLE_PIP_VERSION_CHECK="1")
-    pip = [sys.executable, "-m", "pip"]
-    if subprocess.run(
-        pip + ["--version"], env=settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ).returncode:
-        raise Refused("this Python has no pip", "install python3-pip, or run: {} -m ensurepip".format(sys.executable))
-    pip += [
-        "install",
-        "--quiet",
-        "--no-input",
-        "--no-deps",
-        "--no-compile",
-        "--require-hashes",
-        "--only-binary",
-        ":all:",
-    ]
-    pip += ["--root-user-action", "ignore", "--no-warn-conflicts", "--target", site, "-r", requirements]
-    if subprocess.run(pip, env=settings).returncode:
-        libc = interpreter.glibc()
-        if libc is None or libc < (2, 28):
-            raise Refused(
-                "pip could not install the packages", "the wheels need glibc 2.28 or newer; see what pip says above"
-            )
-        raise Refused("pip could not install the packages", "see what it says above; it must reach a package index")
-    # Commands and their manual pages; a folder here would be taken for a module.
-    for folder in ("bin", "etc", "share"):
-        shutil.rmtree(os.path.join(site, folder), ignore_errors=True)
-
-
-def compile_ahead(site: str, later: str) -> None:
-    """Writes the bytecode that programs cannot write, with the place where it will lie in the end."""
-    command = [
-        sys.executable,
-        "-I",
-        "-S",
-        "-m",
-        "compileall",
-        "-q",
-        "-j",
-        "0",
-        "-x",
-        TESTS,
-        "-s",
-        site,
-        "-p",
-        later,
-        site,
-    ]
-    # It ends with 1 where a file is for another Python, which some packages carry.
-    subprocess.run(command, stdout=subprocess.DEVNULL)
-
-
-#: Packages that are imported under another name than that which they are installed by.
-IMPORTED = {
-    "attrs": "attr",
-    "beautifulsoup4": "bs4",
-    "fonttools": "fontTools",
-    "ipython": "IPython",
-    "markdown-it-py": "markdown_it",
-    "opencv-python-headless": "cv2",
-    "pillow": "PIL",
-    "python-dateutil": "dateutil",
-    "python-docx": "docx",
-    "pyyaml": "yaml",
-    "scikit-image": "skimage",
-    "scikit-learn": "sklearn",
-}
-
-
-def probed(site: str, packages: Iterable[str]) -> Dict[str, Any]:
-    """Imports every package once: what can be imported, and which folders that needs."""
-    names = [IMPORTED.get(name, name.replace("-", "_")) for name in packages]
-    command = [sys.executable, "-I", "-S", "-B", PROBE, site] + names
-    environment = dict(clean(os.environ), OPENBLAS_NUM_THREADS="1", HOME="/nonexistent")
-    done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True
-    )
-    if done.returncode:
-        raise Refused(
-            "the packages bring Python down: {}".format(done.stderr.strip()[-500:]),
-            "see whether this machine can run them",
-        )
-    seen = json.loads(done.stdout)
-    if seen["failed"]:
-        why = "packages that cannot be imported: {}".format("; ".join(seen["failed"])[:800])
-        raise Refused(why, "a library of the system may be missing: the message names it")
-    return seen
 
 
 # The worker
@@ -381,24 +373,6 @@ def protocol_of(worker: str) -> Any:
 
 
 # Helpers
-
-
-def hashed(path: str) -> Optional[str]:
-    """The sha256 of a file; None where there is none."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
-    except OSError:
-        return None
-
-
-def clean(environment: Mapping[str, str]) -> Dict[str, str]:
-    """The environment without what would make a Python another one."""
-    return {
-        key: value
-        for key, value in environment.items()
-        if key not in ("PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__")
-    }
 
 
 def unreadable(paths: Iterable[str]) -> List[str]:

@@ -1,6 +1,6 @@
-"""Renews requirements.txt from requirements.in: `python3 pin.py`.
+"""Renews requirements.txt and requirements-e2b.txt from the lists beside them: `python3 pin.py`.
 
-The versions are those that the oldest Python gets, one set for all; the hashes are those of the wheels that pip would
+The versions are those that the oldest Python of a group gets; the hashes are those of the wheels that pip would
 take for each Python, processor and C library below. pip answers from the index that it is set up for, and fetches
 nothing but metadata.
 """
@@ -8,6 +8,7 @@ nothing but metadata.
 import itertools
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,6 @@ from typing import Any, NamedTuple
 HERE = pathlib.Path(__file__).resolve().parent
 
 #: Which installations requirements.txt serves.
-PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PROCESSORS = ("x86_64", "aarch64")
 #: An older glibc and a newer one may be given different wheels.
 GLIBCS = (28, 41)
@@ -30,29 +30,61 @@ class Machine(NamedTuple):
     glibc: int
 
 
-OLDEST = Machine(PYTHONS[0], PROCESSORS[0], GLIBCS[0])
+#: Pythons that share one set of versions. Where a group has no wheel of another's version, requirements.in says so by a marker.
+GROUPS = (("3.11", "3.12", "3.13"), ("3.14",))
+PYTHONS = tuple(itertools.chain(*GROUPS))
+#: The lists that are made, each with those that are installed before it.
+LISTS = (("requirements", ()), ("requirements-e2b", ("requirements",)))
+MARKER = re.compile(r'python_version (<|>=) "3\.(\d+)"')
+
+#: Versions and hashes by name, of one group.
+Pins = Mapping[str, tuple[str, frozenset[str]]]
 
 
 def main() -> None:
-    write("requirements.txt", "requirements.in", pins_of("requirements.in"))
+    made: dict[str, list[Pins]] = {}
+    for name, before in LISTS:
+        made[name] = [
+            pins_of(group, [name, *before], [made[one][at] for one in before]) for at, group in enumerate(GROUPS)
+        ]
+        (HERE / f"{name}.txt").write_text(text(f"{name}.in", made[name]))
 
 
-def pins_of(root: str) -> list[str]:
-    """Name and version of all packages that go with a list."""
-    return sorted("{}=={}".format(*pin) for pin in pinned(resolved(OLDEST, str(HERE / root))))
+def pins_of(group: Sequence[str], lists: Sequence[str], before: Sequence[Pins]) -> Pins:
+    """Returns what goes with the lists on these Pythons, but for what was pinned `before`, with the hash of every wheel."""
+    fixed = {name: version for pins in before for name, (version, _) in pins.items()}
+    roots = [line for name in lists for line in lines(HERE / f"{name}.in", group[0])]
+    with tempfile.TemporaryDirectory() as folder:
+        listed, constraints = pathlib.Path(folder, "listed.txt"), pathlib.Path(folder, "constraints.txt")
+        listed.write_text("\n".join(roots))
+        constraints.write_text("\n".join(f"{name}=={version}" for name, version in fixed.items()))
+        oldest = Machine(group[0], PROCESSORS[0], GLIBCS[0])
+        versions = {name: version for name, version in pinned(resolved(oldest, listed, "-c", str(constraints)))}
+        new = {name: version for name, version in sorted(versions.items()) if name not in fixed}
+        listed.write_text("\n".join(f"{name}=={version}" for name, version in new.items()))
+        hashes: dict[str, set[str]] = {name: set() for name in new}
+        machines = [Machine(*each) for each in itertools.product(group, PROCESSORS, GLIBCS)]
+        with ThreadPoolExecutor(4) as several:
+            for report in several.map(lambda machine: resolved(machine, listed, "--no-deps"), machines):
+                for (name, _), digest in pinned(report).items():
+                    hashes[name].add(digest)
+    return {name: (version, frozenset(hashes[name])) for name, version in new.items()}
 
 
-def write(made: str, root: str, pins: Sequence[str]) -> None:
-    """Writes a file with the hash of every wheel that the packages may come in."""
-    hashes: dict[str, set[str]] = {pin: set() for pin in pins}
-    machines = [Machine(*each) for each in itertools.product(PYTHONS, PROCESSORS, GLIBCS)]
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed, ThreadPoolExecutor(4) as several:
-        listed.write("\n".join(pins))
-        listed.flush()
-        for report in several.map(lambda machine: resolved(machine, listed.name, "--no-deps"), machines):
-            for (name, version), digest in pinned(report).items():
-                hashes[f"{name}=={version}"].add(digest)
-    (HERE / made).write_text(text(root, hashes))
+def lines(path: pathlib.Path, python: str) -> Iterator[str]:
+    """The requirements of a list for a Python, without their markers: pip would judge those by the Python that it runs in."""
+    for line in path.read_text().splitlines():
+        requirement, _, marker = line.partition(";")
+        if requirement and not requirement.startswith("#") and applies(marker, python):
+            yield requirement.strip()
+
+
+def applies(marker: str, python: str) -> bool:
+    found = MARKER.fullmatch(marker.strip())
+    if not found:
+        return not marker or sys.exit(f"pin.py does not know the marker {marker}")
+    minor, limit = int(python.partition(".")[2]), int(found[2])
+    return minor < limit if found[1] == "<" else minor >= limit
 
 
 def platforms(processor: str, glibc: int) -> Iterator[str]:
@@ -64,7 +96,7 @@ def platforms(processor: str, glibc: int) -> Iterator[str]:
             yield f"{older[minor]}_{processor}"
 
 
-def resolved(machine: Machine, requirements: str, *options: str) -> list[Any]:
+def resolved(machine: Machine, requirements: pathlib.Path, *options: str) -> list[Any]:
     """What pip would install there: its own report."""
     python, processor, glibc = machine
     print(f"python {python}, {processor}, glibc 2.{glibc}", file=sys.stderr)
@@ -80,7 +112,7 @@ def resolved(machine: Machine, requirements: str, *options: str) -> list[Any]:
     ]
     for platform in platforms(processor, glibc):
         command += ["--platform", platform]
-    done = subprocess.run([*command, *options, "-r", requirements], stdout=subprocess.PIPE)
+    done = subprocess.run([*command, *options, "-r", str(requirements)], stdout=subprocess.PIPE)
     if done.returncode != 0:
         sys.exit(f"pip finds no wheels for Python {python}, {processor}, glibc 2.{glibc}: see above")
     return json.loads(done.stdout)["install"]
@@ -98,12 +130,22 @@ def pinned(report: Iterable[Any]) -> dict[tuple[str, str], str]:
     return pins
 
 
-def text(root: str, hashes: Mapping[str, Iterable[str]]) -> str:
+def text(root: str, groups: Sequence[Pins]) -> str:
     served = f"CPython {PYTHONS[0]} to {PYTHONS[-1]}, {' and '.join(PROCESSORS)}, glibc 2.{GLIBCS[0]} or newer"
-    lines = [f"# Made by pin.py from {root}, for {served}."]
-    for pin, digests in hashes.items():
-        lines += [" \\\n    ".join([pin, *(f"--hash=sha256:{digest}" for digest in sorted(digests))])]
-    return "\n".join(lines) + "\n"
+    made = [f"# Made by pin.py from {root}, for {served}."]
+    for name in sorted({name for pins in groups for name in pins}):
+        versions: dict[str, set[str]] = {}
+        for pins in groups:
+            if name in pins:
+                versions.setdefault(pins[name][0], set()).update(pins[name][1])
+        everywhere = len(versions) == 1 and all(name in pins for pins in groups)
+        for version, digests in versions.items():
+            here = [name in pins and pins[name][0] == version for pins in groups]
+            marker = "" if everywhere else f'; python_version {"<" if here[0] else ">="} "{GROUPS[1][0]}"'
+            made += [
+                " \\\n    ".join([f"{name}=={version}{marker}", *(f"--hash=sha256:{one}" for one in sorted(digests))])
+            ]
+    return "\n".join(made) + "\n"
 
 
 if __name__ == "__main__":
