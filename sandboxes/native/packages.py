@@ -37,8 +37,8 @@ class Profile:
 
 
 PROFILES = {
-    "default": Profile(["requirements.txt"], 361, 1400),
-    "e2b": Profile(["requirements.txt", "requirements-e2b.txt"], 600, 2300),
+    "default": Profile(["requirements.txt"], 359, 1400),
+    "e2b": Profile(["requirements.txt", "requirements-e2b.txt"], 528, 2100),
 }
 
 

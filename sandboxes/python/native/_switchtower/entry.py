@@ -79,6 +79,9 @@ def prepare(modules: Iterable[str]) -> list[str]:
     result_data.install()
     with _hidden("pyarrow"):
         failed = [error for error in map(_import, [*warmup.STANDARD, *modules]) if error]
+    if compat := sys.modules.get("pandas.compat"):
+        # What pandas concluded of pyarrow: one that is missing is also an old one, which it would patch when it is used.
+        compat.pa_version_under14p1 = False  # type: ignore[attr-defined]
     result_data.install_in_libraries()
     pandas_arrow.install()
     for name in (*_THREADS, "JOBLIB_MULTIPROCESSING"):
