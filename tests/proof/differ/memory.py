@@ -140,3 +140,15 @@ a = np.array(["a"], dtype="O")
 h = hashlib.md5()
 h.update(a)
 print(h.hexdigest())
+#: pandas 2 warns of a function that it replaces, with its address
+import numpy as np
+import pandas as pd
+print(pd.DataFrame({"k": [1, 2, 1], "v": [1, 2, 3]}).groupby("k").agg({"v": np.sum}))
+#: the same of one that was imported by its name
+from numpy import nanmax
+import pandas as pd
+print(pd.Series([1, 2]).agg([nanmax]))
+#: the same in a pivot table
+import numpy as np
+import pandas as pd
+print(pd.pivot_table(pd.DataFrame({"k": [1, 1], "v": [1, 2]}), values="v", index="k", aggfunc=np.mean))

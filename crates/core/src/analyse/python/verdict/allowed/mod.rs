@@ -17,7 +17,8 @@ pub(super) use attributes::{
 pub(super) use builtins::{SortKey, argument_usage, builtin, is_always_hazardous, may_be_replaced};
 pub(super) use exceptions::{is_narrow, is_narrow_member, propagates_exceptions};
 pub(super) use science::{
-    accessor, call_problem, is_science, is_settable_attribute, is_unsafe_member, requires_seed, takes_callback,
+    accessor, call_problem, is_replaced_by_pandas, is_science, is_settable_attribute, is_unsafe_member, requires_seed,
+    takes_callback,
 };
 pub(super) use tables::{dtype_position, is_safe_aggregate, is_safe_dtype};
 

@@ -553,6 +553,29 @@ pub(in crate::analyse::python::verdict) fn takes_callback(name: &str) -> bool {
     matches!(name, "apply" | "map" | "agg" | "aggregate" | "transform" | "filter")
 }
 
+/// Returns whether pandas 2 takes a method of its own in the place of this function, and warns of that with the function's
+/// address. NumPy's universal functions, such as `numpy.sqrt`, are called as they are.
+pub(in crate::analyse::python::verdict) fn is_replaced_by_pandas(path: &[&str]) -> bool {
+    let ["numpy", name] = path else { return false };
+    matches!(
+        name.strip_prefix("nan").unwrap_or(name),
+        "all"
+            | "any"
+            | "sum"
+            | "mean"
+            | "prod"
+            | "std"
+            | "var"
+            | "median"
+            | "max"
+            | "min"
+            | "amax"
+            | "amin"
+            | "cumsum"
+            | "cumprod"
+    )
+}
+
 /// Returns whether an attribute holds data in every type that has it.
 pub(super) fn is_data_attribute(name: &str) -> bool {
     matches!(

@@ -132,6 +132,14 @@ impl<'a> Walk<'a, '_> {
 
     /// Checks a callback that a library may also look up by name.
     pub(super) fn check_callback_name(&mut self, function: &'a Expr) {
+        if let Some(path) = self.imports.resolve(function)
+            && allowed::is_replaced_by_pandas(path.segments())
+        {
+            self.reject(
+                function.start(),
+                "pandas 2 warns of this function with its address; its name as text is the same",
+            );
+        }
         match function {
             Expr::StringLiteral(name) if allowed::is_safe_aggregate(name.value.to_str()) => {}
             Expr::Lambda(_) | Expr::NoneLiteral(_) => {}
