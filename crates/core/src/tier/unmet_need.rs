@@ -16,7 +16,7 @@ impl Tiers {
     pub(crate) fn note(&self, need: &Need, requested_memory: Option<u64>, ran: &TierName) -> String {
         let others = self.iter().filter(|tier| tier.name != *ran && tier.may_provide(need, requested_memory));
         let others: Vec<String> = others.map(|tier| not_on_route(&tier.name, None)).collect();
-        self.format_note(need, &[], &others)
+        self.format_note(need, requested_memory, &[], &others)
     }
 
     /// Returns the note for a program that was tried along a route; the last of its `attempts` was in the tier `ran`.
@@ -37,10 +37,16 @@ impl Tiers {
         lacking.dedup();
         let others = self.iter().filter(|tier| !lacks(&tier.name) && tier.may_provide(need, request.memory));
         let others: Vec<String> = others.map(|tier| reason_not_used(tier, request, route, attempts)).collect();
-        self.format_note(need, &lacking, &others)
+        self.format_note(need, request.memory, &lacking, &others)
     }
 
-    fn format_note(&self, need: &Need, lacking: &[&TierName], others: &[String]) -> String {
+    fn format_note(
+        &self,
+        need: &Need,
+        requested_memory: Option<u64>,
+        lacking: &[&TierName],
+        others: &[String],
+    ) -> String {
         let tried = match lacking {
             [] | [_] => String::new(),
             many => {
@@ -48,7 +54,7 @@ impl Tiers {
                 format!(", which none of the tried tiers provides ({})", names.join(", "))
             }
         };
-        let cures = self.cures(need);
+        let cures = self.cures(need, requested_memory);
         if !others.is_empty() {
             let first = cures.iter().filter(|cure| cure.cost < Cost::Tier).map(|cure| format!("{}; ", cure.text));
             return format!("it needs {need}{tried}; {}{}", first.collect::<String>(), others.join("; "));
@@ -56,7 +62,7 @@ impl Tiers {
         let texts: Vec<&str> = cures.iter().map(|cure| cure.text.as_str()).collect();
         match cures.last() {
             None => format!("it needs {need}{tried}; no configured tier provides it"),
-            Some(last) if last.cost < Cost::Package => {
+            Some(last) if last.cost < Cost::Package && !matches!(need, Need::Memory(_)) => {
                 format!("it needs {need}{tried}; {}; no configured tier provides it", texts.join(", or "))
             }
             Some(_) => format!("it needs {need}{tried}; {}", texts.join(", or ")),
@@ -64,7 +70,7 @@ impl Tiers {
     }
 
     /// Returns what would help, the cheapest first.
-    fn cures(&self, need: &Need) -> Vec<Cure> {
+    fn cures(&self, need: &Need, requested_memory: Option<u64>) -> Vec<Cure> {
         let mut cures = Vec::new();
         let mut add = |cost: Cost, text: Option<String>| cures.extend(text.map(|text| Cure { cost, text }));
         match need {
@@ -84,10 +90,12 @@ impl Tiers {
                     return cures;
                 }
                 let package = missing.package.filter(|_| extensible && !missing.scientific);
-                add(Cost::Package, package.map(|package| format!(
-                    "add the package {package} to the scientific tier (requirements.in beside install.py, then pin.py and \
-                     install.py)"
-                )));
+                let installed = |package| {
+                    format!(
+                        "add {package} to the scientific tier (python3 sandboxes/native/install.py --with {package})"
+                    )
+                };
+                add(Cost::Package, package.map(installed));
                 add(Cost::Tier, self.remedies_of(|absent| absent.machine || missing.scientific));
             }
             // Another machine has no such file either, unless it is one of the system's.
@@ -101,6 +109,13 @@ impl Tiers {
                 );
             }
             Need::Files(_) | Need::Network(_) | Need::Process(_) => add(Cost::Tier, self.remedies(true)),
+            Need::Memory(_) => {
+                // A tier that stops at the request's own limit may allow more.
+                let larger = self.iter().map(|tier| tier.memory(Some(u64::MAX))).max();
+                let larger = larger.filter(|larger| self.iter().all(|tier| tier.memory(requested_memory) < *larger));
+                add(Cost::Text, larger.map(|bytes| format!("allow it more memory, up to {} MB", bytes >> 20)));
+                add(Cost::Tier, self.remedies(false));
+            }
             _ => add(Cost::Tier, self.remedies(false)),
         }
         cures
@@ -116,7 +131,7 @@ struct Cure {
 /// The kinds of cures, the cheapest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Cost {
-    /// A change of the program's text.
+    /// A change of the program's text or of its request.
     Text,
     /// A file of the request, beside the program.
     File,
@@ -206,9 +221,7 @@ mod tests {
         let file = |path: &str| Need::Files(path.to_owned());
         let own = |name: &str| format!("if it is your own, add {name}.py or its folder to the files");
         let package = |name: &str| {
-            format!(
-                "add the package {name} to the scientific tier (requirements.in beside install.py, then pin.py and install.py)"
-            )
+            format!("add {name} to the scientific tier (python3 sandboxes/native/install.py --with {name})")
         };
         let data = "add a.csv to the files and open it by that name; what it writes belongs in /home/user or /tmp";
         let none = "no configured tier provides it";
@@ -239,12 +252,14 @@ mod tests {
             (&with, file("/etc/hosts"), "set E2B_API_KEY".to_owned()),
             (&with, Need::Network("example.org".to_owned()), "set E2B_API_KEY".to_owned()),
             (&with, Need::Process("ls".to_owned()), "set E2B_API_KEY".to_owned()),
+            (&with, Need::Memory(256 << 20), "allow it more memory, up to 512 MB, or set E2B_API_KEY".to_owned()),
             (&without, Need::Threads, "run install.py, or set E2B_API_KEY".to_owned()),
         ] {
             let ran = "wasm".into();
             let note = match need {
+                Need::Memory(_) => with.format_note(&need, Some(256 << 20), &[], &[]),
                 // The native tier may provide what only a run can check.
-                Need::Threads => without.format_note(&need, &[], &[]),
+                Need::Threads => without.format_note(&need, None, &[], &[]),
                 _ => tiers.note(&need, None, &ran),
             };
             assert_eq!(note, format!("it needs {need}; {cure}"));
