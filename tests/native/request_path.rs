@@ -76,6 +76,19 @@ async fn programs_start_on_the_cheapest_tier_and_move_on_when_they_need_more() {
     assert_eq!(found["stdout"], "6\n", "{found}");
     assert_eq!(attempts(&found), ["wasm unsupported", "native finished"]);
 
+    // It asks pip for what is there, as agents do first.
+    let install = "import subprocess, sys\ndef install(name):\n    \
+                   subprocess.check_call([sys.executable, '-m', 'pip', 'install', '-q', name])\n\
+                   install('numpy')\nprint(__import__('numpy').arange(4).sum())";
+    let install = answer(&server, install).await;
+    assert_eq!((install["tier"].as_str(), install["stdout"].as_str()), (Some("native"), Some("6\n")), "{install}");
+    // The guest finds out during the run.
+    let hidden = "command = ['pip', 'show', 'numpy']\n__import__('subprocess').run(command, check=True)";
+    let hidden = execute(&server, json!({ "code": format!("exec({hidden:?})") })).await;
+    assert_eq!(attempts(&hidden), ["wasm unsupported", "native finished"], "{hidden}");
+    let missing = answer(&server, "import os\nos.system('pip install no-such-package-here')").await;
+    assert_eq!(attempts(&missing), ["native unsupported", "e2b finished"], "{missing}");
+
     let network = "import threading\nu = __import__('url' + 'lib.request').request\ndef asks():\n    \
                    try: u.urlopen('http://127.0.0.1:9/')\n    \
                    except OSError: print('asked')\nt = threading.Thread(target=asks); t.start(); t.join()";

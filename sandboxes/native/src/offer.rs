@@ -21,9 +21,11 @@ pub(crate) fn runtime(installation: &Installation) -> Arc<str> {
 }
 
 pub(crate) fn offer(installation: &Installation) -> Offer {
+    let modules = installation.modules().iter().cloned();
     Offer {
         languages: vec![Language::Python],
-        modules: Modules::Named(Arc::new(installation.modules().clone())),
+        // pip is the worker's own: it answers where nothing has to be installed.
+        modules: Modules::named(modules.chain(["pip".to_owned()])),
         isolation: Isolation::Process,
         location: Location::Local,
         machine: false,

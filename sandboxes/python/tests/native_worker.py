@@ -327,6 +327,39 @@ class Needs(Case):
                 ran = run(f"import atexit; atexit.register(print, 'never')\n{source}", moves=True)
                 self.assertEqual((ran.ending, ran.lacked, ran.out), (None, [(what, detail)], ""), ran)
 
+    def test_pip_is_answered_where_it_has_nothing_to_do_and_needs_a_process_otherwise(self):
+        satisfied = "Requirement already satisfied: packaging>=20 in /usr/local/lib/python3/site-packages"
+        answered = (
+            """
+import os, subprocess, sys
+command = [sys.executable, "-m", "pip", "install", "packaging>=20"]
+ran = subprocess.run(command, capture_output=True, text=True, check=True)
+assert (ran.stdout[:-1].rpartition(" ")[0], ran.stderr) == (%r, ""), ran
+assert subprocess.check_output("pip install -q 'packaging<900' 2>&1", shell=True) == b""
+assert subprocess.check_call(command, stdout=subprocess.DEVNULL) == os.system("pip3 install packaging > /dev/null 2>&1") == 0
+with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    out, _ = process.communicate(b"", timeout=1)
+    assert out.startswith(b"Requirement") and process.poll() == 0 and process.wait(1) == 0
+open("wanted.txt", "w").write("# data\\npackaging\\npip\\n")
+assert os.popen("pip install -r wanted.txt").read().count("satisfied") == 2
+assert "packaging==" in subprocess.getoutput("pip freeze") and "packaging " in subprocess.getoutput("python3 -m pip list")
+import pip
+assert pip.main(["show", "-q", "packaging"]) == 0
+subprocess.run(command)
+"""
+            % satisfied
+        )
+        ran = run(answered)
+        self.assertEqual((ran.ending, ran.lacked), (("finished", 0), []), ran)
+        self.assertTrue(ran.out.endswith(")\n") and satisfied in ran.out, ran)
+        for command in ("pip install nothing-of-this-name", "pip install packaging==1.0", "pip install -e .", "pip uninstall -y packaging",
+                        "pip install -r missing.txt", "pip download packaging"):  # fmt: skip
+            with self.subTest(command):
+                ran = run(f"import subprocess\nprint(subprocess.run({command!r}, shell=True).returncode)")
+                self.assertEqual((ran.lacked, ran.out), ([("PROCESS", command)], "1\n"), ran)
+        ran = run("import os\nprint(os.system('pip install packaging && ls'))")
+        self.assertEqual(ran.lacked, [("PROCESS", "pip install packaging && ls")], ran)
+
     def test_what_any_machine_would_refuse_is_no_need(self):
         for source in ("open('missing.txt')", "open('deep/missing.txt')", "import os; os.rmdir('nothing')", "1 / 0"):
             with self.subTest(source):

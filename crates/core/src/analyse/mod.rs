@@ -15,6 +15,7 @@ use switchtower_contract::{Language, Program};
 
 use crate::request::SideEffects;
 
+pub(crate) use python::PIP;
 pub use python::{EscapeCommand, escape_commands};
 
 pub use profile::{Class, FileScope, Import, Profile, Reason, Signal, StaticEffect, Training, Verdict};

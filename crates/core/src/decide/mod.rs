@@ -16,7 +16,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use switchtower_contract::Isolation;
 
-use crate::analyse::{Class, Profile, StaticEffect};
+use crate::analyse::{self, Class, Profile, StaticEffect};
 use crate::request::Request;
 use crate::route::{Route, TierName, TierStatus};
 use crate::schema::Storable;
@@ -136,7 +136,8 @@ fn decide_named(
 /// only for an ImportError. `None` for a program that may install modules.
 fn missing_module<'a>(profile: &'a Profile, status: &TierStatus) -> Option<&'a str> {
     let installs = [StaticEffect::Shell, StaticEffect::Processes, StaticEffect::Magic];
-    if !status.machine || installs.iter().any(|effect| profile.effects.contains(effect)) {
+    let asks_pip = || profile.needed_modules().any(|module| module == analyse::PIP);
+    if !status.machine || installs.iter().any(|effect| profile.effects.contains(effect)) || asks_pip() {
         return None;
     }
     profile.needed_modules().find(|module| !status.modules.has(module))

@@ -27,6 +27,7 @@ from . import (
     magic_functions,
     matplotlib_figures,
     pandas_arrow,
+    pip,
     plotly_figures,
     process_info,
     program,
@@ -89,6 +90,7 @@ def prepare(modules: Iterable[str]) -> list[str]:
     took["import"] = time.perf_counter() - began
     imports.install()
     process_info.install()
+    pip.install()
     kernel.reset()
     _warm_up_zygote()
     sys.stdin, sys.stdout, sys.stderr = held

@@ -22,7 +22,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from . import host, os_errors
+from . import host, os_errors, pip_command
 from .replacements import Replacements
 
 
@@ -31,11 +31,21 @@ def _missing(kind: Any, name: str, error: Callable[[], BaseException]) -> Any:
         detail = name
         if kind == "PROCESS" and args and isinstance(args[0], (str, list, tuple)):
             detail = f"{name}: {args[0] if isinstance(args[0], str) else ' '.join(map(str, args[0]))}"[:200]
-        host.report_need(kind, detail)
+        if name in ("os.system", "os.popen") and args:
+            host.report_need(*_need_of_command(args[0], True, detail))
+        else:
+            host.report_need(kind, detail)
         raise error()
 
     refuse.__name__ = refuse.__qualname__ = name.rpartition(".")[2]
     return refuse
+
+
+def _need_of_command(command: Any, shell: bool, detail: str) -> tuple[str, str]:
+    """Returns what a command needs: pip can be answered without a process, in a tier that has it."""
+    if pip_command.words(command, shell) is not None:
+        return "MODULE", "pip"
+    return "PROCESS", detail[:200]
 
 
 def _no_thread() -> BaseException:
@@ -179,7 +189,7 @@ def _popen(self: Any, args: Any, *rest: Any, **options: Any) -> None:
     self.returncode = None
     self._child_created = False
     words = args if isinstance(args, (str, bytes)) else " ".join(map(str, args))
-    host.report_need("PROCESS", str(words)[:200])
+    host.report_need(*_need_of_command(args, options.get("shell", False), str(words)))
     first = words.split() if words else [""]
     raise FileNotFoundError(2, "No such file or directory", first[0] if first else "")
 

@@ -14,6 +14,7 @@ mod files;
 mod imports;
 mod modules;
 pub(super) mod packages;
+mod pip;
 mod prefix;
 mod random;
 mod side_effects;
@@ -37,6 +38,7 @@ use crate::request::SideEffects;
 
 pub use escape_commands::{EscapeCommand, escape_commands};
 pub(super) use modules::is_known_package;
+pub(crate) use pip::MODULE as PIP;
 pub(super) use prefix::side_effects_before_import;
 
 use cell::NotebookCell;

@@ -184,6 +184,12 @@ pub(super) fn effect(path: &[&str]) -> Option<StaticEffect> {
         ["bs4", ..] => return None,
         [top, _, ..] if is_network(top) => Network,
 
+        [
+            "subprocess",
+            "DEVNULL" | "PIPE" | "STDOUT" | "SubprocessError" | "CalledProcessError" | "TimeoutExpired"
+            | "CompletedProcess",
+            ..,
+        ] => return None,
         ["subprocess" | "multiprocessing" | "pty" | "pexpect" | "sh" | "psutil" | "ptyprocess" | "plumbum", _, ..] => {
             Processes
         }

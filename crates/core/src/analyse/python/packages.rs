@@ -39,7 +39,7 @@ const RENAMED: [(&str, &str); 34] = [
 ];
 
 /// Packages of the scientific tier's default set whose modules programs import, and those that these need.
-const SCIENTIFIC: [&str; 44] = [
+const SCIENTIFIC: [&str; 46] = [
     "aiohttp",
     "beautifulsoup4",
     "bokeh",
@@ -81,13 +81,15 @@ const SCIENTIFIC: [&str; 44] = [
     "sympy",
     "tabulate",
     "textblob",
+    "tornado",
     "tqdm",
+    "urllib3",
     "xarray",
     "xlrd",
 ];
 
-/// Modules of CPython that the WebAssembly tier lacks, and that native Python has.
-const STANDARD: [&str; 16] = [
+/// Modules of CPython that the WebAssembly tier lacks, and that native Python has; pip is answered for there.
+const STANDARD: [&str; 17] = [
     "bz2",
     "ctypes",
     "curses",
@@ -96,6 +98,7 @@ const STANDARD: [&str; 16] = [
     "lzma",
     "mmap",
     "multiprocessing",
+    "pip",
     "pty",
     "pwd",
     "readline",

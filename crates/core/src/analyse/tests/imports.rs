@@ -3,7 +3,7 @@
 use switchtower_contract::{File, Program};
 
 use super::profile;
-use crate::analyse::analyse;
+use crate::analyse::{StaticEffect, analyse};
 
 #[test]
 fn an_import_is_used_only_if_its_name_is_read() {
@@ -63,5 +63,35 @@ fn a_module_whose_file_the_program_names_is_not_required_of_a_tier_and_not_trust
         "import helper\nprint(helper)",
     ] {
         assert_eq!(profile(source).needed_modules().count(), 1, "{source}");
+    }
+}
+
+#[test]
+fn a_program_that_starts_pip_needs_a_tier_with_pip_and_no_process() {
+    let programs = [
+        "import subprocess, sys\nsubprocess.check_call([sys.executable, '-m', 'pip', 'install', 'numpy'])",
+        "import subprocess as sp\nsp.run(['pip', 'install', '-q', 'numpy'], stdout=sp.DEVNULL, stderr=sp.STDOUT)",
+        "from subprocess import run, PIPE\nrun(('/usr/bin/pip3', 'list'), stdout=PIPE)",
+        "import os\nos.system('pip install numpy > /dev/null 2>&1')",
+        "import os, sys\nos.system(f'{sys.executable} -m pip install numpy')",
+        "import subprocess\nsubprocess.run('python3.11 -m pip install numpy', shell=True, check=True)",
+        "import subprocess, sys\ndef install(name):\n    subprocess.check_call([sys.executable, '-m', 'pip', 'install', name])\ninstall('numpy')",
+        "import subprocess\ntry:\n    subprocess.run(args=['uv', 'pip', 'install', 'numpy'])\nexcept subprocess.CalledProcessError:\n    pass",
+    ];
+    for source in programs {
+        let profile = profile(source);
+        assert!(profile.needed_modules().any(|module| module == "pip"), "{source}");
+        assert!(!profile.effects.contains(&StaticEffect::Processes), "{source}");
+        assert!(!profile.verdict.deterministic, "{source}");
+    }
+    for source in [
+        "import subprocess\nsubprocess.run(['ls'])",
+        "import os\nos.system('pip install numpy && ls')",
+        "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'pip'])",
+        "import subprocess\ncommand = ['pip', 'install', 'numpy']\nsubprocess.run(command)",
+        "import subprocess\nsubprocess.run(['pipx', 'install', 'numpy'])",
+        "import subprocess\nstart = subprocess.run\nstart(['pip', 'list'])",
+    ] {
+        assert!(profile(source).effects.contains(&StaticEffect::Processes), "{source}");
     }
 }

@@ -213,7 +213,10 @@ fn answered_source(session: &Session, context: &Context, source: &str) -> Option
     }
     let remedy = tiers.remedies(false);
     let remedy = remedy.map_or_else(
-        || "its operator can add one to the scientific tier: python3 sandboxes/native/install.py --with NAME".to_owned(),
+        || {
+            "its operator can add one to the scientific tier: python3 sandboxes/native/install.py --with NAME"
+                .to_owned()
+        },
         |remedies| format!("to have more packages, {remedies}"),
     );
     let read = |path: &str| {

@@ -9,7 +9,7 @@ use super::forms::{has_literal_seed, is_number_literal, string_literal};
 use crate::analyse::profile::{FileScope, StaticEffect};
 use crate::analyse::python::modules::{self, RandomOperation};
 use crate::analyse::python::random::{Execution, Scope};
-use crate::analyse::python::{arrays, files, imports};
+use crate::analyse::python::{arrays, files, imports, pip};
 
 impl<'a> Survey<'a> {
     /// Records a read of a path.
@@ -44,6 +44,8 @@ impl<'a> Survey<'a> {
                 self.random_draws.seed(shared, call.end(), self.execution(at));
             }
             RandomOperation::CreateGenerator if has_literal_seed(call) => {}
+            // A tier that has pip answers it without a process.
+            _ if pip::is_started(path, call) => self.dynamic_imports.push((pip::MODULE, at)),
             _ if modules::effect(path) == Some(StaticEffect::Files) => {
                 let target = files::target(call.arguments.args.first());
                 self.add_file_target(target, at);
