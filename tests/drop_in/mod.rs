@@ -3,6 +3,7 @@
 mod again;
 #[path = "../../sandboxes/fake-e2b/tests/sdk/clients.rs"]
 mod clients;
+mod frameworks;
 mod harness;
 mod hosts;
 mod moves;

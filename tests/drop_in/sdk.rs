@@ -13,6 +13,9 @@ use crate::server::{KEY, Server, StandIn};
 /// The key of Switchtower.
 const OURS: &str = "e2b_0123456789abcdef0123456789abcdef01234567";
 
+/// The agent framework and its SDK.
+pub(super) const SMOLAGENTS: [&str; 3] = ["smolagents==1.26.0", "e2b==2.63.0", "e2b-code-interpreter==2.11.5"];
+
 pub(super) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drop_in/sdk").join(name)
 }
@@ -72,8 +75,7 @@ async fn the_javascript_sdk_gets_the_same_results_as_with_e2b() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_of_smolagents_runs_from_its_tools_to_its_final_answer() {
-    let packages =
-        clients::python_with("agent", &["smolagents==1.26.0", "e2b==2.63.0", "e2b-code-interpreter==2.11.5"]).await;
+    let packages = clients::python_with("agent", &SMOLAGENTS).await;
     let wheels = Wheels::of(&["numpy", "pillow", "idna"]).await;
     assert_parity("agent.py", 50, || {
         let mut python = Command::new("python3");

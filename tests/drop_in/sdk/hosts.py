@@ -4,28 +4,15 @@
 
 Such are e2b-code-interpreter before 2.9, as agent frameworks pin it. Calls go to `https://api.DOMAIN`, `https://49983-ID.DOMAIN`
 and `https://49999-ID.DOMAIN`. Names below `localhost` are this machine (RFC 6761); a resolver that does not know that is
-replaced here, which also fails the script if another name is looked up. The script asserts its results.
+replaced by `loopback_names`, which also fails the script if another name is looked up. The script asserts its results.
 """
 
 import faulthandler
 import os
-import socket
 import sys
 
-resolve = socket.getaddrinfo
-
-
-def resolve_here(host, *arguments, **named):
-    name = host.decode() if isinstance(host, bytes) else host
-    assert name == "localhost" or name.endswith(".localhost"), f"{name} was looked up"
-    looked_up.add(name)
-    return resolve("127.0.0.1", *arguments, **named)
-
-
-looked_up = set()
-socket.getaddrinfo = resolve_here
-
-from e2b_code_interpreter import Sandbox  # noqa: E402
+from e2b_code_interpreter import Sandbox
+from loopback_names import looked_up
 
 
 def create_sandbox(**options):

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::process::Command;
+use tokio::sync::Mutex;
 
 const PYTHON: [&str; 2] = ["e2b==2.63.0", "e2b-code-interpreter==2.11.5"];
 const JAVASCRIPT: [&str; 2] = ["e2b@2.51.0", "@e2b/code-interpreter@2.8.0"];
@@ -18,11 +19,26 @@ pub(crate) async fn run(what: &str, command: &mut Command) -> String {
     stdout
 }
 
+fn folder_of(name: &str, packages: &[&str]) -> PathBuf {
+    let versions = packages.join("-").replace(['/', '@', '=', '[', ']'], "_");
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{versions}"))
+}
+
+/// The file that an installation ends with.
+const COMPLETE: &str = "complete";
+
+/// Returns whether these packages need no registry any more.
+pub(crate) fn is_installed(name: &str, packages: &[&str]) -> bool {
+    folder_of(name, packages).join(COMPLETE).exists()
+}
+
 /// Returns the folder of these packages, installed once.
 pub(crate) async fn installed(name: &str, packages: &[&str], install: impl AsyncFnOnce(&Path)) -> PathBuf {
-    let versions = packages.join("-").replace(['/', '@', '='], "_");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{versions}"));
-    let complete = folder.join("complete");
+    // Two tests may need the same packages.
+    static INSTALLING: Mutex<()> = Mutex::const_new(());
+    let _installing = INSTALLING.lock().await;
+    let folder = folder_of(name, packages);
+    let complete = folder.join(COMPLETE);
     if !complete.exists() {
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
