@@ -76,7 +76,7 @@ async fn available(name: &str, packages: &[&str], ask: &[&str]) -> bool {
     let output = ask_registry.output().await.unwrap_or_else(|error| panic!("{}: {error}", ask[0]));
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr);
-        let why = why.lines().next_back().unwrap_or_default();
+        let why = why.lines().next().unwrap_or_default();
         print_line(&format!("skipped: {packages:?} cannot be installed, no registry answers: {why}"));
     }
     output.status.success()
@@ -173,6 +173,16 @@ impl Servers {
             server.wait_for_log();
         }
         self.cloud.fake.close().await;
+    }
+}
+
+#[test]
+fn the_documented_versions_of_frameworks_are_those_that_are_tested() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/e2b-drop-in.md")).unwrap();
+    let python = [&SMOLAGENTS_AGENT].into_iter().chain(&LARGE).flat_map(|framework| framework.packages);
+    for package in python.chain(VERCEL.iter().flatten()).filter(|package| !package.starts_with("zod@")) {
+        let version = package.rsplit(['=', '@']).next().unwrap();
+        assert!(page.contains(version), "{package}");
     }
 }
 
