@@ -151,6 +151,11 @@ async fn a_key_that_opens_a_port_is_not_passed_to_the_program_behind_it_and_othe
     let passed = json!({ "authorization": own });
     assert_eq!(headers([("e2b-traffic-access-token", &sandbox.traffic), ("authorization", own)]).await, passed);
     assert_eq!(headers([("x-api-key", client.key), ("authorization", own)]).await, passed);
+    // The program may have tokens of its own under this name.
+    let traffic = ("e2b-traffic-access-token", sandbox.traffic.as_str());
+    assert_eq!(headers([traffic, ("x-access-token", "of-the-page")]).await, json!({ "x-access-token": "of-the-page" }));
+    let token = ("x-access-token", sandbox.token.as_str());
+    assert_eq!(headers([token, ("authorization", own)]).await, passed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,7 +32,7 @@ pub(super) enum Access {
 }
 
 /// What a request shows for a sandbox. All of it counts: each credential adds to what is open without it, and a wrong
-/// token of a sandbox is refused wherever it is shown.
+/// token of a sandbox is refused wherever it is shown; only at a program's own port, `X-Access-Token` may be the program's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Credentials {
     /// The sandbox's token, a signed link to the file that is requested, or a debug port, which needs neither.
@@ -44,6 +44,8 @@ pub(super) struct Credentials {
     is_debug: bool,
     /// Whether the request is for a cell, for which the traffic token is not valid.
     is_cell: bool,
+    /// Whether the request is for the port of a program.
+    is_programs: bool,
 }
 
 impl Credentials {
@@ -61,10 +63,12 @@ impl Credentials {
             SignedLink::check(state, &address.id, request)?;
             return Ok(Self { full: true, ..Self::default() });
         }
+        let is_programs = address.port.is_some_and(|port| port != ENVD_PORT && port != INTERPRETER_PORT);
         let is_shown = |name: &str, kind: TokenKind| {
             let Some(token) = headers.get(name) else { return Ok(false) };
             match state.sessions.check_token(kind, &address.id, token.as_bytes()) {
                 TokenCheck::Valid => Ok(true),
+                TokenCheck::Invalid if is_programs && name == ACCESS_HEADER => Ok(false),
                 TokenCheck::Stale => Err(Box::new(errors::sandbox_not_running(&address.id))),
                 TokenCheck::Invalid => Err(Box::new(errors::unauthorized())),
             }
@@ -74,7 +78,7 @@ impl Credentials {
         let shows_key = headers.contains_key("x-api-key") || headers.contains_key(header::AUTHORIZATION);
         let caller = if shows_key { caller::identify(state, headers, debug_port) } else { None };
         let is_cell = address.port == Some(INTERPRETER_PORT) && request.uri().path().trim_matches('/') == "execute";
-        Ok(Self { full, traffic_token, caller, is_debug: false, is_cell })
+        Ok(Self { full, traffic_token, caller, is_debug: false, is_cell, is_programs })
     }
 
     /// Whether the request is for the one sandbox of the debug ports.
@@ -104,9 +108,12 @@ impl Credentials {
         self.traffic_token && port != Some(ENVD_PORT) && !self.is_cell
     }
 
-    /// Removes this server's key from a request that has shown it as `Authorization`, which is forwarded to programs in
-    /// the sandbox otherwise.
-    pub(super) fn remove_key(&self, headers: &mut HeaderMap) {
+    /// Removes this server's credentials from headers that are forwarded to programs in the sandbox otherwise: its key as
+    /// `Authorization`, and the sandbox's token.
+    pub(super) fn remove(&self, headers: &mut HeaderMap) {
+        if self.full || !self.is_programs {
+            headers.remove(ACCESS_HEADER);
+        }
         if self.caller.is_some() && !headers.contains_key("x-api-key") {
             headers.remove(header::AUTHORIZATION);
         }

@@ -36,7 +36,7 @@ pub(super) async fn handle(
     mut request: Request,
 ) -> Result<Response, Refusal> {
     let credentials = Credentials::of(state, &address, &request)?;
-    credentials.remove_key(request.headers_mut());
+    credentials.remove(request.headers_mut());
     let Address { id, port } = address;
     let (session, access) = if credentials.is_debug() {
         let session = debug::session(state).await.map_err(|error| Box::new(response::refused(&error)))?;

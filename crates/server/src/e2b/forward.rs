@@ -18,7 +18,7 @@ use super::response;
 
 /// Headers that are not forwarded: those of the connection, and credentials for this server. The machine's own
 /// credentials are added by its client.
-const DROPPED_HEADERS: [&str; 15] = [
+const DROPPED_HEADERS: [&str; 14] = [
     "connection",
     "keep-alive",
     "proxy-authenticate",
@@ -29,7 +29,6 @@ const DROPPED_HEADERS: [&str; 15] = [
     "transfer-encoding",
     "upgrade",
     "host",
-    "x-access-token",
     "x-api-key",
     "e2b-traffic-access-token",
     // Responses are passed on without decoding.
@@ -170,7 +169,7 @@ mod tests {
             ("connection", "close, X-Mine"),
             ("x-mine", "1"),
             ("e2b-sandbox-id", "i"),
-            ("x-access-token", "t"),
+            ("x-api-key", "t"),
             ("authorization", "Basic dXNlcjo="),
             ("connect-timeout-ms", "60000"),
         ];
