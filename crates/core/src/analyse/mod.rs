@@ -18,7 +18,7 @@ use crate::request::SideEffects;
 pub(crate) use python::PIP;
 pub use python::{EscapeCommand, escape_commands};
 
-pub use profile::{Class, FileScope, Import, Profile, Reason, Signal, StaticEffect, Training, Verdict};
+pub use profile::{Class, FileScope, Import, NetworkUse, Profile, Reason, Signal, StaticEffect, Training, Verdict};
 
 /// Bytes of memory that a table takes for each byte of the text file that it is read from.
 const TABLE_BYTES_PER_FILE_BYTE: u64 = 4;

@@ -19,6 +19,8 @@ pub struct Profile {
     pub files: FileScope,
     /// What a run may change outside of the interpreter.
     pub side_effects: SideEffects,
+    /// How certainly it uses the network.
+    pub network: NetworkUse,
     /// The estimated memory in bytes, from literal sizes and the sizes of its files. Temporary values and sizes that
     /// are computed at run time are not included.
     pub memory: u64,
@@ -45,6 +47,7 @@ impl Profile {
             effects: BTreeSet::new(),
             files: FileScope::None,
             side_effects: SideEffects::World,
+            network: NetworkUse::None,
             memory: 0,
             training: None,
             verdict: Verdict {
@@ -98,6 +101,28 @@ impl Import {
     /// Returns the name of the top-level package.
     pub fn top(&self) -> &str {
         self.module.split('.').next().unwrap_or(&self.module)
+    }
+}
+
+/// How certainly a program uses the network whenever it runs, as far as its text shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkUse {
+    /// Its text does not name the network.
+    None,
+    /// Only in functions that it defines and does not call, that it replaces by mocks, or that come after its end.
+    Possible,
+    Certain,
+}
+
+impl NetworkUse {
+    /// Returns the name that rules get.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Possible => "possible",
+            Self::Certain => "certain",
+        }
     }
 }
 

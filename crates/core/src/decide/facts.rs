@@ -27,6 +27,7 @@ pub(super) fn facts(request: &Request, profile: &Profile, statuses: &[&TierStatu
     put("effects", effects(profile));
     put("seen", list(profile.effects.iter().map(|effect| effect.name())));
     put("files", profile.files.name().into());
+    put("network", profile.network.name().into());
     put("signals", signals(profile));
     put("memory_estimate_mb", count(profile.memory >> 20));
     put(

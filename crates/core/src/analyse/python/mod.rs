@@ -13,6 +13,7 @@ mod escape_commands;
 mod files;
 mod imports;
 mod modules;
+mod network_reach;
 pub(super) mod packages;
 mod pip;
 mod prefix;
@@ -155,6 +156,7 @@ fn profile(parsed: &Parsed<ModModule>, stdin: Stdin, files: &[File], lines: &Lin
         signals,
         imports: list_imports(&imports, &survey, lines),
         effects: StaticEffect::ALL.into_iter().filter(seen).collect(),
+        network: network_reach::estimate(body, &survey.network_at, survey.input_read.filter(|_| stdin != Stdin::Given)),
         files: survey.files,
         side_effects: side_effects::estimate(&imports, &survey),
         memory: memory(&survey),

@@ -83,3 +83,35 @@ fn shell_lines_and_magics_are_recognised() {
     assert_eq!(profile("%%bash\nls").class, Class::Shell);
     assert!(profile("%%bash\nls | grep '(").parses);
 }
+
+#[test]
+fn the_network_is_certain_only_where_something_that_runs_leads_to_it() {
+    const FETCH: &str = "import requests\ndef fetch(url):\n    return requests.get(url).text\n";
+    let of = |source: &str| profile(source).network.name();
+    for (source, expected) in [
+        ("print(1)", "none"),
+        ("import requests\nrequests.get('https://x.org')", "certain"),
+        (
+            "import urllib.request\nfor u in ['a']:\n    try:\n        urllib.request.urlopen(u)\n    except OSError: pass",
+            "certain",
+        ),
+        (&format!("{FETCH}"), "possible"),
+        (&format!("{FETCH}print(fetch('a'))"), "certain"),
+        (&format!("{FETCH}if __name__ == '__main__':\n    print(fetch('a'))"), "certain"),
+        (&format!("{FETCH}def main():\n    fetch('a')\nmain()"), "certain"),
+        (&format!("{FETCH}def main():\n    fetch('a')"), "possible"),
+        (&format!("{FETCH}print(list(map(fetch, ['a'])))"), "certain"),
+        (&format!("{FETCH}class Page:\n    def load(self):\n        return fetch('a')\nPage().load()"), "certain"),
+        (&format!("{FETCH}class Page:\n    def load(self):\n        return fetch('a')\nPage()"), "possible"),
+        ("import requests\nclass Page:\n    def __init__(self):\n        requests.get('a')\nPage()", "certain"),
+        // A test with mocks.
+        (&format!("{FETCH}from unittest.mock import patch\nwith patch('requests.get'):\n    fetch('a')"), "possible"),
+        ("from unittest.mock import patch\nimport requests\nrequests.get('a')", "certain"),
+        // Input that is not given ends the program.
+        (&format!("{FETCH}url = input('url: ')\nprint(fetch(url))"), "possible"),
+        (&format!("{FETCH}print(fetch('a'))\ninput()"), "certain"),
+        (&format!("{FETCH}try:\n    url = input()\nexcept EOFError:\n    url = 'a'\nprint(fetch(url))"), "certain"),
+    ] {
+        assert_eq!(of(source), expected, "{source}");
+    }
+}

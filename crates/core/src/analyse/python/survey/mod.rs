@@ -77,6 +77,8 @@ pub(super) struct Survey<'a> {
     pub plotting_calls: Metric,
     pub dynamic_code: Metric,
     pub branches: f64,
+    /// Where it names the network.
+    pub network_at: Vec<TextSize>,
     /// Whether the program may create a set, whose order depends on hashes.
     pub has_sets: bool,
     /// The first access to frames or to the interpreter's list of classes.
@@ -127,6 +129,7 @@ impl<'a> Survey<'a> {
             plotting_calls: Metric::default(),
             dynamic_code: Metric::default(),
             branches: 0.0,
+            network_at: Vec::new(),
             has_sets: false,
             interpreter_access: None,
             dynamic_access: false,
@@ -152,6 +155,9 @@ impl<'a> Survey<'a> {
     pub(super) fn add_effect(&mut self, effect: StaticEffect, at: TextSize) {
         let first = &mut self.effects[effect as usize];
         *first = Some(first.map_or(at, |before| before.min(at)));
+        if effect == StaticEffect::Network {
+            self.network_at.push(at);
+        }
     }
 
     /// Visits the body of a loop with this number of iterations.
