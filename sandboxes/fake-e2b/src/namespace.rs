@@ -1,7 +1,8 @@
 //! The processes of one sandbox, in Linux namespaces of their own where this machine allows that to its users.
 //!
-//! With namespaces, `/home`, `/tmp`, `/var/tmp`, `/run/e2b` and `/etc/build-tag` belong to the sandbox, and so do its
-//! process numbers; everything else is this machine's. Without them, a program begins in the sandbox's home folder with
+//! With namespaces, the root folder belongs to the sandbox, with `/home`, `/tmp`, `/var/tmp`, `/run/e2b`, `/etc/build-tag` and every
+//! folder that this machine does not have, and so do its process numbers; everything else is this machine's. Commands, cells and the
+//! calls for files see the same. Without namespaces, a program begins in the sandbox's home folder with
 //! `HOME` set: Python's own file functions translate the sandbox's paths, but for commands and C code an absolute path like
 //! `/home/user/x` is this machine's file. Neither protects this machine from the program.
 //!
@@ -87,13 +88,20 @@ impl Namespace {
         self.interpreter.path().await
     }
 
-    /// Returns a command that runs in the sandbox as the leader of a group.
+    /// Whether the sandbox has namespaces of its own.
+    pub(crate) async fn is_separate(&self) -> bool {
+        self.init.get_or_init(|| self.start_init()).await.is_some()
+    }
+
+    /// Returns a command that runs in the sandbox as the leader of a session. In namespaces, its standard input may be the
+    /// session's terminal.
     pub(crate) async fn command(
         &self,
         program: &Path,
         args: &[String],
         cwd: &str,
         env: &BTreeMap<String, String>,
+        has_terminal: bool,
     ) -> Command {
         let init = self.init.get_or_init(|| self.start_init()).await;
         let python = self.python().await;
@@ -101,7 +109,7 @@ impl Namespace {
             Some(init) => {
                 let mut command = Command::new("nsenter");
                 command.args(["-t", &init.pid, "-U", "-m", "-p", "--preserve-credentials", "--"]);
-                command.arg("setsid");
+                command.arg("setsid").args(has_terminal.then_some("--ctty"));
                 command
             }
             None => command_that_ends_with_this_process(),
@@ -162,6 +170,20 @@ impl Namespace {
         let mut lines = BufReader::new(group.0.stdout.take()?).lines();
         let pid = tokio::time::timeout(SETUP_TIMEOUT, lines.next_line()).await.ok()?.ok()??;
         Some(InitProcess { group: tokio::sync::Mutex::new(group), pid })
+    }
+
+    /// Ends every process of the sandbox but the first one.
+    pub(crate) async fn end_programs(&self) {
+        match self.init.get() {
+            Some(Some(_)) => {
+                let args = ["-c".to_owned(), "kill -KILL -1".to_owned()];
+                let mut command = self.command(Path::new("sh"), &args, HOME, &BTreeMap::new(), false).await;
+                // Its own end is of no interest: a process that cannot be started ends with the sandbox.
+                let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().await;
+            }
+            Some(None) => self.kill_by_environment(),
+            None => {}
+        }
     }
 
     /// Ends every process of the sandbox and removes its files.

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::ChildStdin;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::disk::{HOME, absolute};
 use crate::namespace::{Namespace, ProcessGroup};
+use crate::terminal::{self, Terminal, TerminalSize};
 
 /// Events that are buffered for a reader. A slow reader slows the command down.
 const BUFFERED_EVENTS: usize = 64;
@@ -37,15 +37,21 @@ pub(crate) struct CommandSpec {
     pub(crate) tag: Option<String>,
     /// Whether its standard input stays open.
     pub(crate) stdin: bool,
+    /// The size of its terminal, if it has one.
+    pub(crate) terminal: Option<TerminalSize>,
     /// Time after which it is killed.
     pub(crate) timeout: Option<Duration>,
 }
+
+/// What a command reads: a pipe, or its terminal.
+type Input = Box<dyn AsyncWrite + Send + Unpin>;
 
 pub(crate) struct RunningCommand {
     pub(crate) pid: u32,
     pub(crate) spec: CommandSpec,
     signals: mpsc::UnboundedSender<Signal>,
-    stdin: tokio::sync::Mutex<Option<ChildStdin>>,
+    stdin: tokio::sync::Mutex<Option<Input>>,
+    terminal: Option<Terminal>,
     /// Held for a few instructions.
     readers: Mutex<Vec<mpsc::Sender<CommandEvent>>>,
     is_sandbox_ended: watch::Sender<bool>,
@@ -55,6 +61,8 @@ pub(crate) struct RunningCommand {
 pub(crate) enum CommandEvent {
     Stdout(Vec<u8>),
     Stderr(Vec<u8>),
+    /// What it wrote to its terminal.
+    Terminal(Vec<u8>),
     /// It ended: with an exit code, or by a signal with this number.
     Exited(Result<i32, i32>),
     /// It was killed when its time was over.
@@ -94,17 +102,37 @@ impl Processes {
             let missing = format!("cwd '{cwd}' does not exist");
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, missing));
         }
-        let mut command = namespace.command(Path::new(&spec.program), &spec.args, &cwd, &spec.env).await;
-        let stdin = if spec.stdin { Stdio::piped() } else { Stdio::null() };
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if spec.terminal.is_some() && !namespace.is_separate().await {
+            let why = "terminals need a machine that allows its users namespaces";
+            return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, why));
+        }
+        let (program, has_terminal) = (Path::new(&spec.program), spec.terminal.is_some());
+        let mut command = namespace.command(program, &spec.args, &cwd, &spec.env, has_terminal).await;
+        let opened = spec.terminal.map(Terminal::open).transpose()?;
+        let terminal = if let Some((terminal, programs)) = opened {
+            let [stdin, stdout, stderr] = terminal::streams(&programs)?;
+            command.stdin(stdin).stdout(stdout).stderr(stderr);
+            Some(terminal)
+        } else {
+            let stdin = if spec.stdin { Stdio::piped() } else { Stdio::null() };
+            command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+            None
+        };
         let mut group = ProcessGroup(command.spawn()?);
+        // It holds the programs' side of a terminal, whose output ends when all have closed it.
+        drop(command);
+        let stdin = match &terminal {
+            Some(terminal) => Some(Box::new(terminal.file()?) as Input),
+            None => group.0.stdin.take().map(|stdin| Box::new(stdin) as Input),
+        };
         let pid = group.pid().unwrap_or_default();
         let (sender, receiver) = mpsc::channel(BUFFERED_EVENTS);
         let (signals, requested_signals) = mpsc::unbounded_channel();
         let running = Arc::new(RunningCommand {
             pid,
             signals,
-            stdin: tokio::sync::Mutex::new(group.0.stdin.take()),
+            stdin: tokio::sync::Mutex::new(stdin),
+            terminal,
             readers: Mutex::new(vec![sender]),
             is_sandbox_ended: watch::Sender::new(false),
             spec,
@@ -161,6 +189,11 @@ impl RunningCommand {
         stdin.flush().await
     }
 
+    /// Changes the size of its terminal, if it has one.
+    pub(crate) fn resize(&self, size: TerminalSize) -> std::io::Result<()> {
+        self.terminal.as_ref().map_or(Ok(()), |terminal| terminal.resize(size))
+    }
+
     pub(crate) async fn close_stdin(&self) {
         *self.stdin.lock().await = None;
     }
@@ -183,12 +216,17 @@ impl RunningCommand {
     ) -> CommandEvent {
         let deadline = self.spec.timeout.map(|time| Instant::now() + time);
         let (stdout, stderr) = (group.0.stdout.take(), group.0.stderr.take());
+        let terminal = self.terminal.as_ref().and_then(|terminal| terminal.file().ok());
         let mut is_sandbox_ended = self.is_sandbox_ended.subscribe();
         // Dropped at once: the value that it returns must not be held over an await.
         let sandbox_ended = async { drop(is_sandbox_ended.wait_for(|ended| *ended).await) };
         tokio::pin!(sandbox_ended);
         let output = async {
-            tokio::join!(self.copy(stdout, CommandEvent::Stdout), self.copy(stderr, CommandEvent::Stderr));
+            tokio::join!(
+                self.copy(stdout, CommandEvent::Stdout),
+                self.copy(stderr, CommandEvent::Stderr),
+                self.copy(terminal, CommandEvent::Terminal),
+            );
         };
         tokio::pin!(output);
         let mut is_output_open = true;

@@ -196,6 +196,19 @@ impl Sandbox {
         self.pauses.subscribe()
     }
 
+    /// Ends all programs, as the loss of the memory does. The files stay, and there is one new context.
+    pub(crate) async fn reboot(&self, context: String) {
+        let new = Arc::new(self.new_context(context, HOME));
+        let old = std::mem::replace(&mut *self.contexts(), vec![new]);
+        for context in old {
+            context.discard_kernel(DiscardReason::SandboxEnded);
+        }
+        self.processes.end();
+        if let Environment::Python(namespace) = &self.environment {
+            namespace.end_programs().await;
+        }
+    }
+
     /// Ends all that runs in the sandbox.
     pub(crate) async fn end(&self) {
         for context in self.contexts().iter() {

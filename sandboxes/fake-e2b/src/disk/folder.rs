@@ -1,36 +1,26 @@
 //! Files in a folder of this machine that is the sandbox's root.
 //!
-//! `/home`, `/tmp`, `/var/tmp`, `/run/e2b` and `/etc/build-tag` belong to the sandbox. All other paths are this machine's and
-//! read-only. A symbolic link with an absolute target leads to this machine's file.
+//! `/home`, `/tmp`, `/var/tmp`, `/run/e2b`, `/etc/build-tag` and all folders of `/` that this machine does not have belong to the
+//! sandbox, like `/workspace`. All other paths are this machine's and read-only. A symbolic link with an absolute target leads to this
+//! machine's file.
 
-use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-use std::time::SystemTime;
+use std::sync::Once;
 
+use rustix::fs::{XattrFlags, getxattr, listxattr, removexattr, setxattr};
 use switchtower_worker::private_folder::PrivateFolder;
 
-use super::{DiskError, Entry, FileStore, HOME, Metadata, Modified};
+use super::{ATTRIBUTE_PREFIX, DiskError, Entry, FileStore, HOME, Metadata, Modified};
 
 pub(crate) struct HostFolder {
     root: PrivateFolder,
-    /// The metadata of files that have some. Held for one operation.
-    metadata: Mutex<HashMap<FileIdentity, Metadata>>,
-}
-
-/// What a file keeps when it is renamed or written, and another file at its path does not have: its inode, which may be
-/// used again, and when it was created.
-type FileIdentity = (u64, Option<SystemTime>);
-
-fn identity(data: &std::fs::Metadata) -> FileIdentity {
-    (data.ino(), data.created().ok())
 }
 
 /// The prefix of the folders' names. Folders of stand-ins that were killed are removed by the next one.
 const NAME_PREFIX: &str = "switchtower-e2b-";
-/// The paths that belong to the sandbox.
+/// The paths that belong to the sandbox although this machine has them too.
 const OWN: [&str; 5] = ["/home", "/tmp", "/var/tmp", "/run/e2b", "/etc/build-tag"];
 
 impl HostFolder {
@@ -44,8 +34,8 @@ impl HostFolder {
             let _left = PrivateFolder::sweep(&temporary, NAME_PREFIX);
         });
         let root = PrivateFolder::create(&temporary, NAME_PREFIX)?;
-        let folder = Self { root, metadata: Mutex::default() };
-        for path in [HOME, "/tmp", "/var/tmp", "/run/e2b", "/run/.host", "/etc/.host"] {
+        let folder = Self { root };
+        for path in [HOME, "/tmp", "/var/tmp", "/run/e2b", "/run/.host", "/etc/.host", "/var/.host"] {
             std::fs::create_dir_all(folder.in_root(path))?;
         }
         std::fs::write(folder.in_root("/etc/build-tag"), tag)?;
@@ -53,10 +43,6 @@ impl HostFolder {
         std::fs::write(folder.in_root("/run/e2b/.E2B_SANDBOX_ID"), id)?;
         std::fs::write(folder.in_root("/run/e2b/.E2B_TEMPLATE_ID"), template)?;
         Ok(folder)
-    }
-
-    fn metadata(&self) -> MutexGuard<'_, HashMap<FileIdentity, Metadata>> {
-        self.metadata.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -80,8 +66,10 @@ impl HostFolder {
 
     fn is_own(&self, path: &str) -> bool {
         let within = |own: &str| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let top = path.split('/').nth(1).unwrap_or_default();
+        let is_of_machine = Path::new("/").join(top).symlink_metadata().is_ok();
         // Programs without a root of their own name their files by their paths on this machine.
-        OWN.iter().any(|own| within(own)) && !Path::new(path).starts_with(self.root.path())
+        (!is_of_machine || OWN.iter().any(|own| within(own))) && !Path::new(path).starts_with(self.root.path())
     }
 
     /// As [`HostFolder::host_path`], for a path that is to be changed.
@@ -105,7 +93,7 @@ impl HostFolder {
             mode: data.permissions().mode() & 0o7777,
             modified: Modified::System(data.modified().map_err(failed)?),
             symlink: link,
-            metadata: self.metadata().get(&identity(&data)).cloned().unwrap_or_default(),
+            metadata: read_metadata(&host_path),
         })
     }
 
@@ -115,7 +103,13 @@ impl HostFolder {
         for entry in std::fs::read_dir(&host_path).map_err(|e| disk_error(e, path))? {
             names.push(entry.map_err(|e| disk_error(e, path))?.file_name().to_string_lossy().into_owned());
         }
+        if path == "/" {
+            // Beside the machine's own, the sandbox's.
+            let own = std::fs::read_dir(self.root.path()).into_iter().flatten().flatten();
+            names.extend(own.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+        }
         names.sort_unstable();
+        names.dedup();
         for name in names {
             let path = format!("{}/{name}", path.trim_end_matches('/'));
             // It may have been removed since.
@@ -128,6 +122,36 @@ impl HostFolder {
         }
         Ok(())
     }
+}
+
+/// The most that Linux keeps of all names of a file's extended attributes, and of a value.
+const MAX_ATTRIBUTE_BYTES: usize = 64 << 10;
+
+/// Returns the names of a file's metadata; none where the file system has no extended attributes.
+fn metadata_names(path: &Path) -> Vec<String> {
+    let mut names = vec![0; MAX_ATTRIBUTE_BYTES];
+    let length = listxattr(path, names.as_mut_slice()).unwrap_or_default();
+    let names = names[..length].split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());
+    names.filter_map(|name| Some(name.strip_prefix(ATTRIBUTE_PREFIX)?.to_owned())).collect()
+}
+
+fn read_metadata(path: &Path) -> Metadata {
+    let value = |name: &str| {
+        let mut value = vec![0; MAX_ATTRIBUTE_BYTES];
+        let length = getxattr(path, format!("{ATTRIBUTE_PREFIX}{name}"), value.as_mut_slice()).ok()?;
+        Some(String::from_utf8_lossy(&value[..length]).into_owned())
+    };
+    metadata_names(path).into_iter().filter_map(|name| Some((name.clone(), value(&name)?))).collect()
+}
+
+fn replace_metadata(path: &Path, metadata: &Metadata) -> io::Result<()> {
+    for name in metadata_names(path) {
+        removexattr(path, format!("{ATTRIBUTE_PREFIX}{name}"))?;
+    }
+    for (name, value) in metadata {
+        setxattr(path, format!("{ATTRIBUTE_PREFIX}{name}"), value.as_bytes(), XattrFlags::empty())?;
+    }
+    Ok(())
 }
 
 fn disk_error(error: io::Error, path: &str) -> DiskError {
@@ -153,12 +177,7 @@ impl FileStore for HostFolder {
             std::fs::create_dir_all(parent).map_err(|e| disk_error(e, path))?;
         }
         std::fs::write(&host_path, content).map_err(|e| disk_error(e, path))?;
-        let file = identity(&std::fs::metadata(&host_path).map_err(|e| disk_error(e, path))?);
-        if metadata.is_empty() {
-            self.metadata().remove(&file);
-        } else {
-            self.metadata().insert(file, metadata.clone());
-        }
+        replace_metadata(&host_path, metadata).map_err(|e| disk_error(e, path))?;
         self.entry(path)
     }
 

@@ -16,7 +16,10 @@ pub(crate) use switchtower_contract::python::HOME;
 
 pub(crate) type Disk = Arc<dyn FileStore>;
 
-/// Names and values of a client's own, which a file has until it is uploaded again.
+/// The prefix of a client's names among the extended attributes of a file.
+pub(crate) const ATTRIBUTE_PREFIX: &str = "user.e2b.";
+
+/// Names and values of a client's own, which a file has until it is uploaded again: its extended attributes, without their prefix.
 pub(crate) type Metadata = BTreeMap<String, String>;
 
 /// Files by absolute path, as [`absolute`] returns them.

@@ -54,6 +54,11 @@ pub(super) async fn kill(
     if ended { Ok(StatusCode::NO_CONTENT) } else { Err(unknown_sandbox(&id).into()) }
 }
 
+/// Whether a pause or a resumption is to lose the memory: all programs end, and the files stay.
+fn loses_memory(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body).is_ok_and(|body| body["memory"] == false)
+}
+
 async fn set_end(
     fake: Fake,
     id: String,
@@ -92,12 +97,24 @@ pub(super) async fn pause(
     State(fake): State<Fake>,
     Path(id): Path<String>,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Result<StatusCode, Refusal> {
     check_and_wait(&fake, &headers).await?;
-    match fake.state.sandboxes.pause(&id) {
+    let paused = fake.state.sandboxes.pause(&id);
+    if paused == Some(true) && loses_memory(&body) {
+        reboot(&fake, &id).await;
+    }
+    match paused {
         Some(true) => Ok(StatusCode::NO_CONTENT),
         Some(false) => Err(api(StatusCode::CONFLICT, &format!("Sandbox '{id}' is already paused")).into()),
         None => Err(unknown_sandbox(&id).into()),
+    }
+}
+
+/// Ends the programs of a paused sandbox.
+async fn reboot(fake: &Fake, id: &str) {
+    if let Some(entry) = fake.state.sandboxes.get(id) {
+        entry.sandbox.reboot(fake.state.random.uuid()).await;
     }
 }
 
@@ -129,6 +146,9 @@ pub(super) async fn connect(
     if sandboxes.set_end(&id, lifetime, Deadline::Extend) {
         let entry = sandboxes.get(&id).ok_or_else(|| unknown_sandbox(&id))?;
         return Ok(Json(view::connection(&entry)).into_response());
+    }
+    if loses_memory(&body) {
+        reboot(&fake, &id).await;
     }
     let resumed = sandboxes.resume(&id, lifetime).ok_or_else(|| unknown_sandbox(&id))?;
     let entry = resumed.map_err(|error| not_created(error, &fake.state.settings.rates))?;

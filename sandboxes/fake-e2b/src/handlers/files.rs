@@ -18,14 +18,14 @@ use switchtower_e2b_wire::multipart::{Part, read_form};
 
 use super::errors::Refusal;
 use super::target;
-use crate::disk::{DiskError, HOME, Metadata, absolute};
+use crate::disk::{ATTRIBUTE_PREFIX, DiskError, HOME, Metadata, absolute};
 use crate::fake::Fake;
 use crate::faults::FaultKind;
 use crate::sandbox::Sandbox;
 
-/// Maximum bytes of the metadata of a file, which E2B keeps as extended attributes with this prefix.
+/// Maximum bytes of the metadata of a file together, and of the name of an extended attribute.
 const MAX_METADATA_BYTES: usize = 4096;
-const XATTR_PREFIX: &str = "user.e2b.";
+const MAX_ATTRIBUTE_NAME_BYTES: usize = 255;
 
 #[derive(Deserialize)]
 pub(super) struct FileQuery {
@@ -105,8 +105,12 @@ fn metadata(headers: &HeaderMap) -> Result<Metadata, String> {
         if key.is_empty() {
             return Err("a metadata key must not be empty".to_owned());
         }
+        if ATTRIBUTE_PREFIX.len() + key.len() > MAX_ATTRIBUTE_NAME_BYTES {
+            let most = MAX_ATTRIBUTE_NAME_BYTES - ATTRIBUTE_PREFIX.len();
+            return Err(format!("a metadata key may have {most} bytes"));
+        }
         if !metadata.contains_key(key) {
-            bytes += XATTR_PREFIX.len() + key.len() + value.len();
+            bytes += ATTRIBUTE_PREFIX.len() + key.len() + value.len();
             metadata.insert(key.to_owned(), value.to_owned());
         }
     }

@@ -1,4 +1,4 @@
-//! envd's `process.Process`. Terminals are refused.
+//! envd's `process.Process`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use super::target;
 use crate::fake::Fake;
 use crate::process::{CommandEvent, CommandSpec, RunningCommand};
 use crate::sandbox::Sandbox;
+use crate::terminal::TerminalSize;
 
 /// Seconds between the keepalives of a silent stream, where the client names no interval.
 const KEEPALIVE_SECONDS: u64 = 90;
@@ -35,9 +36,15 @@ struct ProcessRequest {
     process: Value,
     stdin: Option<bool>,
     tag: Option<String>,
-    pty: Option<Value>,
+    pty: Option<TerminalRequest>,
     input: Value,
     signal: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct TerminalRequest {
+    size: TerminalSize,
 }
 
 #[derive(Deserialize, Default)]
@@ -83,7 +90,11 @@ async fn unary(sandbox: &Sandbox, method: &str, headers: &HeaderMap, body: &[u8]
         "SendInput" => write_stdin(&command, &request.input).await?,
         "CloseStdin" => command.close_stdin().await,
         "SendSignal" => command.signal(signal(&request.signal)?),
-        "Update" => {}
+        "Update" => {
+            let failed =
+                |error: std::io::Error| Error::new(Code::Internal, format!("error resizing terminal: {error}"));
+            request.pty.map_or(Ok(()), |terminal| command.resize(terminal.size)).map_err(failed)?;
+        }
         method => return Err(unimplemented(method)),
     }
     Ok(json!({}))
@@ -98,8 +109,8 @@ fn signal(name: &str) -> Result<Signal, Error> {
 }
 
 async fn write_stdin(command: &RunningCommand, input: &Value) -> Result<(), Error> {
-    let Some(stdin) = input["stdin"].as_str() else {
-        return Err(unimplemented("terminals"));
+    let Some(stdin) = input["stdin"].as_str().or_else(|| input["pty"].as_str()) else {
+        return Err(Error::new(Code::InvalidArgument, "input must be stdin or pty"));
     };
     let invalid = |error| Error::new(Code::InvalidArgument, format!("bytes: {error}"));
     let bytes = STANDARD.decode(stdin).map_err(invalid)?;
@@ -163,9 +174,6 @@ async fn start(
     request: ProcessRequest,
     timeout: Option<Duration>,
 ) -> Result<(u32, mpsc::Receiver<CommandEvent>), Error> {
-    if request.pty.is_some() {
-        return Err(unimplemented("terminals"));
-    }
     let config: ProcessConfig = parse(request.process)?;
     let spec = CommandSpec {
         program: config.cmd,
@@ -175,6 +183,7 @@ async fn start(
         tag: request.tag,
         // Clients that know the field always send it.
         stdin: request.stdin.unwrap_or(true),
+        terminal: request.pty.map(|terminal| terminal.size),
         timeout,
     };
     sandbox.processes.start(spec).await.map_err(|error| {
@@ -221,6 +230,7 @@ fn event_stream(pid: u32, events: mpsc::Receiver<CommandEvent>, keepalive: Durat
                 Err(_) => (frame(json!({ "keepalive": {} })), Stage::Events),
                 Ok(Some(CommandEvent::Stdout(bytes))) => (data("stdout", &bytes), Stage::Events),
                 Ok(Some(CommandEvent::Stderr(bytes))) => (data("stderr", &bytes), Stage::Events),
+                Ok(Some(CommandEvent::Terminal(bytes))) => (data("pty", &bytes), Stage::Events),
                 Ok(Some(CommandEvent::Exited(exit))) => {
                     (frame(json!({ "end": describe_exit(exit) })), Stage::End(None))
                 }

@@ -6,9 +6,9 @@ use switchtower_e2b_wire::control::{Details, SandboxInfo, State};
 use crate::fake::Fake;
 use crate::sandboxes::{SandboxEntry, SandboxState};
 
-/// The version of envd whose features are served: uploads as they are, standard input that can be closed, a default
-/// user, metadata of files.
-const ENVD_VERSION: &str = "0.6.2";
+/// The version of envd whose features are served, apart from watches: uploads as they are, standard input that can be closed, a
+/// default user, metadata of files.
+const ENVD_VERSION: &str = "0.6.4";
 
 /// The machine that every sandbox claims to run on.
 const CLIENT: &str = "6532622b";

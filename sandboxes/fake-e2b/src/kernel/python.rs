@@ -67,7 +67,7 @@ impl PythonKernel {
     async fn start(&self) -> std::io::Result<Process> {
         let python = self.namespace.python().await;
         let args = ["-c".to_owned(), BOOTSTRAP.to_owned(), DRIVER.len().to_string()];
-        let mut command = self.namespace.command(Path::new(&python), &args, &self.cwd, &BTreeMap::new()).await;
+        let mut command = self.namespace.command(Path::new(&python), &args, &self.cwd, &BTreeMap::new(), false).await;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut group = ProcessGroup(command.spawn()?);
         let no_pipe = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);

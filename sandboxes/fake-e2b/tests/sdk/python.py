@@ -7,6 +7,7 @@ import threading
 import time
 
 import e2b.exceptions
+from e2b import PtySize
 from e2b_code_interpreter import AsyncSandbox, Sandbox, SandboxQuery, SandboxState
 from e2b.exceptions import (
     AuthenticationException,
@@ -128,6 +129,36 @@ def commands(sandbox):
     sandbox.commands.run("nohup sleep 1000 > /dev/null 2>&1 &")
 
 
+def machine():
+    """What depends on one root for commands, cells and files, and on processes of its own."""
+    sandbox = Sandbox.create("mine:v1")
+    info = sandbox.files.write("/workspace/a", "x", metadata={"Author": "ada"})
+    assert info.metadata == {"author": "ada"} and sandbox.files.get_info("/workspace/a").metadata == {"author": "ada"}
+    assert sandbox.commands.run("cat /workspace/a").stdout == sandbox.run_code("open('/workspace/a').read()").text == "x"
+    sandbox.commands.run("mkdir /workspace/b && echo y > /workspace/b/c")
+    assert sandbox.files.read("/workspace/b/c") == "y\n"
+    assert "workspace" in [one.name for one in sandbox.files.list("/")]
+    sandbox.run_code("import os; os.setxattr('/workspace/b/c', 'user.e2b.by', b'cell')")
+    assert sandbox.files.get_info("/workspace/b/c").metadata == {"by": "cell"}
+    assert sandbox.files.write("/workspace/a", "z").metadata in (None, {})
+
+    seen = bytearray()
+    terminal = sandbox.pty.create(PtySize(rows=7, cols=50), cwd="/workspace")
+    sandbox.pty.resize(terminal.pid, PtySize(rows=9, cols=60))
+    sandbox.pty.send_stdin(terminal.pid, b"stty size; pwd; tty; exit 4\n")
+    error = raises(e2b.exceptions.SandboxException, terminal.wait, on_pty=seen.extend)
+    assert error.exit_code == 4 and b"9 60\r\n/workspace\r\n/dev/pts/" in seen, (error, seen)
+
+    sandbox.run_code("kept = 1")
+    asleep = sandbox.commands.run("sleep 100", background=True)
+    sandbox.pause(keep_memory=False)
+    sandbox.connect()
+    assert sandbox.run_code("'kept' in globals()").text == "False"
+    assert asleep.pid not in [one.pid for one in sandbox.commands.list()]
+    assert sandbox.files.read("/workspace/b/c") == "y\n"
+    sandbox.kill()
+
+
 def life(key):
     sandbox = Sandbox.create("mine:v1", metadata={"who": key, "odd": "a b&c=d"}, timeout=120)
     info = sandbox.get_info()
@@ -183,6 +214,7 @@ def main():
         chapter(sandbox)
         print(chapter.__name__, round(time.time() - start, 2), flush=True)
     sandbox.kill()
+    machine()
     life(str(time.time()))
     asyncio.run(asynchronous())
 
