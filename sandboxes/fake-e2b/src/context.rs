@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use switchtower_e2b_wire::rows;
 use tokio::sync::watch;
 
-use crate::kernel::{CellCode, ContextKernel, KernelState};
+use crate::kernel::{CellCode, ContextKernel, KernelState, Language};
 use crate::row_stream::RowSender;
 
 /// Makes a new kernel for a context.
@@ -14,7 +14,9 @@ pub(crate) type KernelFactory = Arc<dyn Fn() -> Box<dyn ContextKernel> + Send + 
 
 pub(crate) struct Context {
     pub(crate) id: String,
-    pub(crate) language: String,
+    pub(crate) language: Language,
+    /// Whether it serves the cells of its language that name no context.
+    pub(crate) is_default: bool,
     pub(crate) cwd: String,
     new_kernel: KernelFactory,
     /// Which kernel is the current one; held for a few instructions.
@@ -56,9 +58,9 @@ pub(crate) enum StreamEnd {
 }
 
 impl Context {
-    pub(crate) fn new(id: String, language: &str, cwd: &str, new_kernel: KernelFactory) -> Self {
+    pub(crate) fn new(id: String, language: Language, cwd: &str, is_default: bool, new_kernel: KernelFactory) -> Self {
         let slot = Mutex::new(KernelSlot::empty());
-        Self { id, language: language.to_owned(), cwd: cwd.to_owned(), new_kernel, slot }
+        Self { id, language, is_default, cwd: cwd.to_owned(), new_kernel, slot }
     }
 
     /// Discards the kernel. What runs in it ends; the next execution gets a new one.

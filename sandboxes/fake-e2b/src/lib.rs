@@ -7,7 +7,7 @@
 //!
 //! **It does not isolate.** A program has the rights of this user: serve it on loopback, for yourself.
 //!
-//! Refused: languages other than Python, watches, templates that are built, compressed uploads.
+//! Refused: languages other than Python and Bash, watches, templates that are built, compressed uploads.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use crate::clock::WallClock;
 use crate::context::{Context, DiscardReason, KernelFactory};
-use crate::disk::{Disk, HOME, HostFolder, MemoryDisk};
-use crate::kernel::{ContextKernel, PythonKernel, ScriptedKernel, backend};
+use crate::disk::{Disk, HOME, HostFolder, MemoryDisk, absolute};
+use crate::kernel::{ContextKernel, Language, PythonKernel, ScriptedKernel, backend};
 use crate::namespace::{Interpreter, Namespace};
 use crate::process::Processes;
 use crate::random::SeededRandom;
@@ -139,7 +139,7 @@ impl Sandbox {
             contexts: Mutex::new(Vec::new()),
             id,
         };
-        let context = sandbox.new_context(random.uuid(), HOME);
+        let context = sandbox.new_context(random.uuid(), Language::Python, HOME, true);
         sandbox.contexts().push(Arc::new(context));
         Ok(sandbox)
     }
@@ -167,22 +167,28 @@ impl Sandbox {
     }
 
     /// Returns a context that is not yet among the sandbox's own.
-    pub(crate) fn new_context(&self, id: String, cwd: &str) -> Context {
-        let (environment, clock, kernel_cwd) = (self.environment.clone(), self.clock, cwd.to_owned());
+    pub(crate) fn new_context(&self, id: String, language: Language, cwd: &str, is_default: bool) -> Context {
+        let (environment, clock, disk) = (self.environment.clone(), self.clock, self.disk.clone());
+        let folder = absolute(cwd, HOME);
         let (modules, mut env) = (self.modules.clone(), self.env.clone());
         env.insert("E2B_SANDBOX".to_owned(), "true".to_owned());
         env.insert("E2B_SANDBOX_ID".to_owned(), self.id.clone());
+        let is_first = AtomicBool::new(true);
         let new_kernel: KernelFactory = Arc::new(move || -> Box<dyn ContextKernel> {
+            // E2B's server changes the folder once, when it makes the context. A folder that does not exist is no error.
+            let is_first = is_first.swap(false, Ordering::Relaxed);
+            let has_folder = is_first && disk.stat(&folder).is_ok_and(|entry| entry.is_folder);
+            let folder = if has_folder { &folder } else { HOME };
             match &environment {
                 Environment::Python(namespace) => {
-                    Box::new(PythonKernel::new(namespace.clone(), &kernel_cwd, modules.as_ref()))
+                    Box::new(PythonKernel::new(namespace.clone(), folder, modules.as_ref(), language))
                 }
                 Environment::Scripted { backend, unscripted, disk } => {
                     Box::new(ScriptedKernel::new(backend.clone(), unscripted.clone(), clock, disk.clone(), env.clone()))
                 }
             }
         });
-        Context::new(id, "python", cwd, new_kernel)
+        Context::new(id, language, cwd, is_default, new_kernel)
     }
 
     /// Breaks connections. Executions whose client is gone are interrupted by that, and contexts keep their state.
@@ -198,7 +204,7 @@ impl Sandbox {
 
     /// Ends all programs, as the loss of the memory does. The files stay, and there is one new context.
     pub(crate) async fn reboot(&self, context: String) {
-        let new = Arc::new(self.new_context(context, HOME));
+        let new = Arc::new(self.new_context(context, Language::Python, HOME, true));
         let old = std::mem::replace(&mut *self.contexts(), vec![new]);
         for context in old {
             context.discard_kernel(DiscardReason::SandboxEnded);

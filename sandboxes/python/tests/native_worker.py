@@ -587,8 +587,8 @@ class Kernels(Case):
                           (["text/html", "text/plain"], True)])  # fmt: skip
         self.assertEqual(ran.lacked, [])
 
-    def test_leaving_and_a_shell_that_is_not_there(self):
-        self.assertEqual(cells("exit()").ending, ("left", 0))
+    def test_exit_changes_nothing_and_a_shell_that_is_not_there(self):
+        self.assertEqual(cells("x = 1\nexit()\nprint(2)", "quit", "print(x)").out, "2\n1\n")
         self.assertEqual(cells("get_ipython().events").lacked, [("LANGUAGE", "IPython's shell: events")])
         self.assertEqual(cells("!ls", "%prun 1").lacked, [("PROCESS", "ls"), ("LANGUAGE", "%prun 1")])
 

@@ -12,12 +12,15 @@ SCHEMA = json.loads((package.PYTHON / "schema.json").read_text())["fake_e2b_driv
 LISTS = json.loads((package.PYTHON / "lists.json").read_text())
 KERNEL = package.PYTHON.parent / "fake-e2b" / "src" / "kernel"
 HOST = (KERNEL / "python.rs").read_text()
-# The driver's files in the order in which the host joins them, and the program that reads them.
-DRIVER = "".join((KERNEL / part).read_text() for part in re.findall(r'include_str!\("(driver/\w+\.py)"\)', HOST))
+# The driver's modules in the order in which the host sends them, and the program that reads them.
+DRIVER = {
+    name: "".join((KERNEL / file).read_text() for file in re.findall(r'include_str!\("([./\w]+\.py)"\)', files))
+    for name, files in re.findall(r'"(_switchtower_kernel[.\w]*)",((?:(?!"_switchtower).)*)', HOST, re.DOTALL)
+}
 BOOTSTRAP = re.search(r'BOOTSTRAP: &str = "(.*?)";', HOST, re.DOTALL).group(1)
 
 TYPES = {list: "array", type(None): "null", str: "string", dict: "object", int: "integer", bool: "boolean"}
-SETUP = {"type": "setup", "modules": None, "root": None}
+SETUP = {"type": "setup", "modules": None, "root": None, "language": "python"}
 
 
 def wire():
@@ -31,12 +34,13 @@ class Driver:
     """A driver in a process of its own."""
 
     def __init__(self, test):
-        command = [sys.executable, "-c", BOOTSTRAP, str(len(DRIVER.encode()))]
+        parts = [f"{name}:{len(source.encode())}" for name, source in DRIVER.items()]
+        command = [sys.executable, "-c", BOOTSTRAP, *parts]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         test.addCleanup(self.close)
-        self.process.stdin.write(DRIVER.encode())
+        self.process.stdin.write("".join(DRIVER.values()).encode())
 
     def close(self):
         self.process.kill()
@@ -109,7 +113,7 @@ class Messages(unittest.TestCase):
             of_result = {name for name in row if kind == "result" and name in representations}
             fields[kind] = {name: [TYPES[type(row[name])]] for name in row if name not in of_result}
         self.assertEqual(fields, SCHEMA["rows"])
-        self.assertEqual(driver.run("exit()")[1], "left")
+        self.assertEqual(driver.run("exit()"), ([{"type": "number_of_executions", "execution_count": 2}], "done"))
 
 
 if __name__ == "__main__":

@@ -76,8 +76,10 @@ function describeExecution(ran) {
   for (const name of ['stdout', 'stderr']) if (ran.logs[name].length) seen[name] = ran.logs[name].join('')
   if (ran.results.length) seen.results = ran.results.map(describeResult)
   if (ran.error) {
-    const lines = ran.error.traceback.split('\n').filter((line) => line.trim())
-    seen.error = { name: ran.error.name, value: ran.error.value, first: lines[0], last: lines.at(-1) }
+    // The parts of a traceback are joined with or without line breaks.
+    const text = ran.error.traceback.replace(/^-{75}|(?<=\(most recent call last\))/g, '$&\n')
+    const lines = text.split('\n').filter((line) => line.trim())
+    seen.error = { name: ran.error.name, value: ran.error.value, first: lines[0] ?? '', last: lines.at(-1) ?? '' }
     seen.error.cell = ran.error.traceback.includes('Cell In[')
   }
   return seen

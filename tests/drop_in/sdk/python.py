@@ -49,6 +49,8 @@ FORMS = [
     (re.compile(r"\S*interactiveshell\.py:\d+"), "interactiveshell.py"),
     (re.compile(r"signature=[\w%-]+"), "signature=<signature>"),
     (re.compile(r"signature_expiration=\d+"), "signature_expiration=<time>"),
+    # From Python 3.13 on this one has a type of its own.
+    (re.compile("_IncompleteInputError"), "SyntaxError"),
     # The rest of these messages depends on the version and the location of Python.
     (re.compile(r"maximum recursion depth exceeded.*"), "maximum recursion depth exceeded"),
     (re.compile(r"(cannot import name '\w+' from '\w+') \(.*\)"), r"\1"),
@@ -104,7 +106,9 @@ def describe_result(result):
 
 
 def describe_error(error):
-    lines = [line for line in error.traceback.split("\n") if line.strip()] or [""]
+    # The parts of a traceback are joined with or without line breaks.
+    text = re.sub(r"^-{75}|(?<=\(most recent call last\))", r"\g<0>\n", error.traceback)
+    lines = [line for line in text.split("\n") if line.strip()] or [""]
     seen = {"name": error.name, "value": error.value, "first": lines[0], "last": lines[-1]}
     return {**seen, "cell": "Cell In[" in error.traceback}
 
@@ -668,7 +672,12 @@ def contexts(sandbox):
     run("contexts: default one by its id", sandbox, "z", context=default)
     step("contexts: default one restarts", sandbox.restart_code_context, default)
     run("contexts: default one is new", sandbox, "'z' in globals()")
-    step("contexts: no such folder", sandbox.create_code_context, cwd="/no/such/folder")
+
+    def nowhere():
+        context = sandbox.create_code_context(cwd="/no/such/folder")
+        return [context.cwd, sandbox.run_code("import os\nos.getcwd()", context=context, timeout=TIMEOUT_S).text]
+
+    step("contexts: no such folder", nowhere)
 
 
 def describe_entry(entry):
@@ -1078,7 +1087,7 @@ def death(sandbox):
     run("death: by a signal", sandbox, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     run("death: goes on again", sandbox, "'alive again'")
     run("death: exit()", sandbox, "z = 1\nexit()")
-    run("death: after exit()", sandbox, "'after'")
+    run("death: after exit()", sandbox, "z")
 
 
 @chapter
@@ -1086,8 +1095,23 @@ def languages(sandbox):
     run("languages: python", sandbox, "1 + 1", language="python")
     run("languages: javascript", sandbox, "1 + 1", language="javascript")
     run("languages: bash", sandbox, "echo 1", language="bash")
+    run("languages: bash keeps its state", sandbox, "n=3\ncd /tmp\ntwice() { echo $(($1 * 2)); }", language="bash")
+    run("languages: its state is there", sandbox, "echo $n\npwd\ntwice 4", language="bash")
+    run("languages: bash both streams", sandbox, "echo out; echo err >&2; printf 'no end'", language="bash")
+    run("languages: bash status", sandbox, "echo before; ls /no/such/folder 2> /dev/null", language="bash")
+    run("languages: bash unknown command", sandbox, "no-such-command-anywhere 2> /dev/null", language="bash")
+    run("languages: bash block", sandbox, "for i in 1 2; do\n  echo $i\ndone\n# a comment\necho end", language="bash")
+    run("languages: bash sees files", sandbox, "echo of bash > /tmp/by_bash", language="bash")
+    run("languages: python sees them", sandbox, "open('/tmp/by_bash').read()")
+    run("languages: bash environment", sandbox, "echo $K", language="bash", envs={"K": "a 'b' $c"})
+    run("languages: bash exit", sandbox, "exit 3", language="bash")
+    run("languages: bash goes on", sandbox, "echo on $n", language="bash")
+    context = sandbox.create_code_context(language="bash", cwd="/tmp")
+    placeholders[context.id] = "<context>"
+    record("languages: bash context", [context.language, context.cwd])
+    run("languages: bash in its folder", sandbox, "pwd; echo $n", context=context)
     run("languages: unknown", sandbox, "1", language="cobol")
-    step("languages: context", sandbox.create_code_context, language="javascript")
+    step("languages: context", lambda: type(sandbox.create_code_context(language="javascript")).__name__)
     run("languages: python still", sandbox, "2 + 2")
 
 

@@ -196,13 +196,16 @@ impl ContextState {
         }
     }
 
-    /// Increments the count of cells, and returns it.
-    pub(super) fn start_cell(&mut self) -> u32 {
-        self.count += 1;
-        self.count
+    /// Returns the number of the next cell. A blank one is not counted, as in IPython: the cell after it has the same number.
+    pub(super) fn start_cell(&mut self, source: &str) -> u32 {
+        let number = self.count + 1;
+        if !source.chars().all(is_space) {
+            self.count = number;
+        }
+        number
     }
 
-    /// Returns the number of cells that have started.
+    /// Returns the number of cells that have been counted.
     pub(super) fn count(&self) -> u32 {
         self.count
     }
@@ -327,4 +330,9 @@ impl ContextState {
     pub(super) fn set_pending_need(&mut self, need: Option<Need>) {
         self.pending_need = need;
     }
+}
+
+/// Whether Python's `str.isspace` counts a character as space.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }

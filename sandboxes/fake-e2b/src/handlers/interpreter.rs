@@ -15,10 +15,10 @@ use switchtower_e2b_wire::errors::{RATE_LIMITED, invalid_body, sandbox_not_runni
 use super::errors::{Refusal, rate_limited};
 use super::target;
 use crate::context::{Context, DiscardReason, ExecutionEnd, StreamEnd};
-use crate::disk::{HOME, absolute};
+use crate::disk::HOME;
 use crate::fake::Fake;
 use crate::faults::FaultKind;
-use crate::kernel::CellCode;
+use crate::kernel::{CellCode, Language};
 use crate::latency::Operation;
 use crate::row_stream::RowSender;
 use crate::sandbox::Sandbox;
@@ -58,7 +58,7 @@ async fn start(fake: &Fake, headers: &HeaderMap, body: &[u8]) -> Result<Response
         return Err(rate_limited(response, Some(exceeded), &fake.state.settings.rates).into());
     }
     apply_faults(fake, &sandbox.id).await?;
-    let context = find_context(&sandbox, request.context_id.as_deref(), request.language.as_deref())?;
+    let context = find_context(fake, &sandbox, request.context_id.as_deref(), request.language.as_deref())?;
     let is_first = sandbox.take_first_run();
     fake.simulate_latency(if is_first { Operation::FirstRun } else { Operation::Run }).await;
     // It may have ended while time passed.
@@ -117,27 +117,33 @@ async fn apply_faults(fake: &Fake, id: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Returns the context with this id, or the default one.
-fn find_context(sandbox: &Sandbox, id: Option<&str>, language: Option<&str>) -> Result<Arc<Context>, Refusal> {
-    let contexts = sandbox.contexts();
+/// Returns the context with this id, or the default one of a language, which is made when it is first needed.
+fn find_context(fake: &Fake, sandbox: &Sandbox, id: Option<&str>, name: Option<&str>) -> Result<Arc<Context>, Refusal> {
+    let mut contexts = sandbox.contexts();
     let missing = |id: &str| Refusal::from(unknown_context(id));
-    match (id, language) {
+    match (id, name) {
         (Some(_), Some(_)) => {
             let message = "Only one of context_id or language can be provided";
             Err(text(StatusCode::BAD_REQUEST, message).into())
         }
         (Some(id), None) => contexts.iter().find(|context| context.id == id).cloned().ok_or_else(|| missing(id)),
-        (None, language) => {
-            require_python(language)?;
-            contexts.first().cloned().ok_or_else(|| missing("default"))
+        (None, name) => {
+            let language = language(name)?;
+            let known = contexts.iter().find(|context| context.language == language && context.is_default).cloned();
+            Ok(known.unwrap_or_else(|| {
+                let new = Arc::new(sandbox.new_context(fake.state.random.uuid(), language, HOME, true));
+                contexts.push(new.clone());
+                new
+            }))
         }
     }
 }
 
-/// Refuses every language but Python.
-fn require_python(language: Option<&str>) -> Result<(), Refusal> {
-    match language.map(str::to_ascii_lowercase).as_deref() {
-        None | Some("python" | "python3" | "py") => Ok(()),
+/// Returns the language of this name. Refuses those without a kernel.
+fn language(name: Option<&str>) -> Result<Language, Refusal> {
+    match name.map(|name| name.trim().to_ascii_lowercase()).as_deref() {
+        None | Some("" | "python" | "python3" | "py") => Ok(Language::Python),
+        Some("bash") => Ok(Language::Bash),
         Some(other) => {
             let message = format!("Failed to create context: this stand-in has no kernel for {other}");
             Err(text(StatusCode::INTERNAL_SERVER_ERROR, &message).into())
@@ -146,7 +152,7 @@ fn require_python(language: Option<&str>) -> Result<(), Refusal> {
 }
 
 fn describe(context: &Context) -> Value {
-    json!({ "id": context.id, "language": context.language, "cwd": context.cwd })
+    json!({ "id": context.id, "language": context.language.name(), "cwd": context.cwd })
 }
 
 /// Simulates the latency of a call about contexts, then returns its sandbox if no fault is injected.
@@ -172,13 +178,10 @@ pub(super) async fn create_context(
 ) -> Result<Json<Value>, Refusal> {
     let sandbox = open(&fake, &headers).await?;
     let new: NewContext = serde_json::from_slice(&body).map_err(|error| invalid_body(&error))?;
-    require_python(new.language.as_deref())?;
-    let cwd = absolute(new.cwd.as_deref().unwrap_or(HOME), HOME);
-    if !sandbox.disk.stat(&cwd).is_ok_and(|entry| entry.is_folder) {
-        let message = format!("Failed to create context: no directory {cwd}");
-        return Err(text(StatusCode::INTERNAL_SERVER_ERROR, &message).into());
-    }
-    let context = Arc::new(sandbox.new_context(fake.state.random.uuid(), &cwd));
+    let language = language(new.language.as_deref())?;
+    // A folder that does not exist is no error: the kernel stays in its home folder.
+    let cwd = new.cwd.as_deref().unwrap_or(HOME);
+    let context = Arc::new(sandbox.new_context(fake.state.random.uuid(), language, cwd, false));
     sandbox.contexts().push(context.clone());
     fake.state.sandboxes.count(|counts| counts.contexts += 1);
     Ok(Json(describe(&context)))
@@ -190,7 +193,7 @@ pub(super) async fn restart_context(
     headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
     let sandbox = open(&fake, &headers).await?;
-    find_context(&sandbox, Some(&id), None)?.discard_kernel(DiscardReason::Restart);
+    find_context(&fake, &sandbox, Some(&id), None)?.discard_kernel(DiscardReason::Restart);
     Ok(Json(Value::Null))
 }
 
@@ -206,7 +209,7 @@ pub(super) async fn remove_context(
     };
     if at == 0 {
         // A sandbox always has a default context.
-        let new = Arc::new(sandbox.new_context(fake.state.random.uuid(), HOME));
+        let new = Arc::new(sandbox.new_context(fake.state.random.uuid(), Language::Python, HOME, true));
         std::mem::replace(&mut contexts[0], new).discard_kernel(DiscardReason::Restart);
     } else {
         contexts.remove(at).discard_kernel(DiscardReason::Restart);

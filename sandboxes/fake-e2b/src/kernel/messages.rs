@@ -16,6 +16,8 @@ pub(super) enum DriverRequest<'a> {
         modules: Option<&'a BTreeSet<String>>,
         /// The sandbox's folder on the host where namespaces are not used.
         root: Option<&'a Path>,
+        /// The language of all cells.
+        language: &'a str,
     },
     /// Runs a cell.
     Run {
@@ -35,8 +37,6 @@ pub(super) enum DriverAnswer {
     Ready {},
     /// The cell has ended.
     Done {},
-    /// The cell has ended and called `exit` or `quit`: the interpreter is to be replaced.
-    Left {},
     /// A row of the execution as JSON text. It is not parsed here: Python's JSON has numbers that serde's has not.
     Row { row: String },
 }
@@ -93,8 +93,8 @@ mod tests {
     fn requests_have_the_fields_of_the_schema() {
         let modules = BTreeSet::from(["numpy".to_owned()]);
         let requests = [
-            DriverRequest::Setup { modules: Some(&modules), root: Some(Path::new("/tmp/root")) },
-            DriverRequest::Setup { modules: None, root: None },
+            DriverRequest::Setup { modules: Some(&modules), root: Some(Path::new("/tmp/root")), language: "python" },
+            DriverRequest::Setup { modules: None, root: None, language: "python" },
             DriverRequest::Run { code: "1", env: &BTreeMap::new() },
             DriverRequest::Interrupt {},
         ];

@@ -21,6 +21,22 @@ pub(crate) trait ContextKernel: Send {
     async fn run(&mut self, cell: &CellCode, rows: &RowSender) -> KernelState;
 }
 
+/// The language of a context's cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Language {
+    Python,
+    Bash,
+}
+
+impl Language {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Python => "python",
+            Self::Bash => "bash",
+        }
+    }
+}
+
 /// The code of one execution.
 #[derive(Debug, Clone)]
 pub(crate) struct CellCode {

@@ -10,7 +10,7 @@ use crate::harness::TestHarness;
 async fn shell_commands_and_magics_run() {
     let harness = TestHarness::new().await;
     let ran = harness.run("n = 2\nif True:\n    !echo \"it's $((n+1))\" {n * 2} $n; echo e >&2").await;
-    assert_eq!(ran.stdout, "it's 1 4 2\ne\n", "{ran:?}");
+    assert_eq!(ran.stdout, "it's 1 4 2\r\ne\r\n", "{ran:?}");
     assert_eq!(harness.value("found = !printf 'a\\nb\\n'\nfound").await, "['a', 'b']");
     let ran = harness.run("%%bash\nx=3\necho $x").await;
     assert_eq!(ran.stdout, "3\n");
@@ -19,7 +19,7 @@ async fn shell_commands_and_magics_run() {
     assert!(harness.run("%pip --version").await.stdout.starts_with("pip "));
     assert_eq!(harness.error("%nothing").await.0, "UsageError");
     assert_eq!(harness.run("%%writefile made.txt\nline\n").await.stdout, "Writing made.txt\n");
-    assert_eq!(harness.run("!cat made.txt").await.stdout, "line\n");
+    assert_eq!(harness.run("!cat made.txt").await.stdout, "line\r\n");
     assert_eq!(harness.value("x = '''\n!no\n%no'''\nlen(x)").await, "8");
     assert_eq!(harness.value("a = (7\n  % 4)\na").await, "3");
 }

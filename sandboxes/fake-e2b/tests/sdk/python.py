@@ -47,7 +47,7 @@ def run_code(sandbox):
     assert sandbox.run_code("os.environ.get('K'), os.environ['CREATED']").text == "(None, 'yes')"
     assert "E2B_API_KEY" not in sandbox.run_code("list(os.environ)").text
     assert sandbox.run_code("import asyncio\nawait asyncio.sleep(0, 'awaited')").text == "awaited"
-    assert sandbox.run_code("!echo $((1 + 2))").logs.stdout == ["3\n"]
+    assert sandbox.run_code("!echo $((1 + 2))").logs.stdout == ["3\r\n"]
     assert sandbox.run_code("os._exit(1)").error.name == "ContextRestarting"
     assert sandbox.run_code("'x' in globals()").text == "False"
     assert sandbox.run_code("open('/etc/build-tag').read()").text == "v1"

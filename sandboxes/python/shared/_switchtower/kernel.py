@@ -46,13 +46,10 @@ _read_line = builtins.input
 
 
 class _Exit:
-    """`exit` and `quit`."""
-
-    def __init__(self, kernel: Any) -> None:
-        self._kernel = kernel
+    """`exit` and `quit`, which ask the client to leave. As with E2B nobody listens: the kernel and its values stay."""
 
     def __call__(self, keep_kernel: bool = False) -> None:
-        self._kernel.leaving = True
+        pass
 
 
 _Exit.__name__ = _Exit.__qualname__ = "ZMQExitAutocall"
@@ -67,14 +64,14 @@ class Kernel:
         self.kept: dict[int, Any] = {}
         # The last three results and sources, as the kernel gave them: a cell may have taken the names for itself.
         self.results, self.sources = ["", "", ""], ["", "", ""]
-        self.has_begun = self.leaving = self.has_stdin = False
+        self.has_begun = self.has_stdin = False
         self.future = 0
         self.loop = Loop()
         self.context = contextvars.copy_context()
         self.shell = interactive_shell.ZMQInteractiveShell(self)
         self.reloader = reloader.Reloader()
         self.number = 0
-        leave = _Exit(self)
+        leave = _Exit()
         self.names.update(
             __builtins__=builtins, __builtin__=builtins, In=self.history, Out=self.kept, _ih=self.history,
             _oh=self.kept, _dh=[], get_ipython=ipython.get_ipython, exit=leave, quit=leave,
@@ -101,20 +98,16 @@ class Kernel:
         """Runs a cell. Raises `Raised` where an exception goes through."""
         if not code.strip():
             return
-        command = code.strip()
         self.number = number
         source = magics.normalize(code)
         self._remember(code, source)
+        command = code.strip()
         if command in ("exit", "quit") and self.names.get(command) is self.given[command]:
-            self.leaving = True
-        else:
-            try:
-                self._run(source)
-            except BaseException as error:
-                self._fail(error)
-        if self.leaving:
-            streams.flush()
-            host.leave(0)
+            return
+        try:
+            self._run(source)
+        except BaseException as error:
+            self._fail(error)
 
     def _remember(self, code: str, source: str) -> None:
         history, number = self.history, self.number

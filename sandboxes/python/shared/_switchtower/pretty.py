@@ -24,7 +24,6 @@ except ImportError:
     _AS_WRITTEN = {}
 
 WIDTH = 79
-LONGEST = 1000
 # Types whose repr has no line breaks and cannot be replaced.
 _SCALARS = frozenset({int, float, complex, bool, str, bytes, type(None), range})
 _BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")")}
@@ -53,9 +52,7 @@ def pretty(value: Any) -> Any:
 
 def _row(values: Any, start: Any, end: Any) -> Any:
     """Returns the text of a list or tuple of scalars: one line, or a line for each."""
-    parts = [*map(repr, values[:LONGEST])]
-    if len(values) > LONGEST:
-        parts.append("...")
+    parts = [*map(repr, values)]
     width = sum(map(len, parts)) + 2 * len(parts)
     return start + (", " if width <= WIDTH else ",\n ").join(parts) + end
 
@@ -84,7 +81,8 @@ class Printer:
     verbose = False
     newline = "\n"
     max_width = WIDTH
-    max_seq_length = LONGEST
+    # E2B's kernels leave no values out of long containers.
+    max_seq_length = 0
 
     def __init__(self) -> None:
         self._done: list[str] = []
@@ -201,15 +199,6 @@ class Printer:
             self.end_group()
             self._inside.pop()
 
-    def _enumerate(self, values: Any) -> Iterator[Any]:
-        for index, value in enumerate(values):
-            if index >= self.max_seq_length:
-                self.text(",")
-                self.breakable()
-                self.text("...")
-                return
-            yield index, value
-
     def _break_outer_groups(self) -> None:
         while self.max_width < self.output_width + self.buffer_width:
             group = self._next_to_break()
@@ -318,7 +307,7 @@ def _sequence(start: Any, end: Any) -> Any:
         if cycle:
             return p.text(f"{start}...{end}")
         p.begin_group(len(start), start)
-        for index, item in p._enumerate(value):
+        for index, item in enumerate(value):
             if index:
                 p.text(",")
                 p.breakable()
@@ -337,7 +326,7 @@ def _set(start: Any, end: Any) -> Any:
         if not value:
             return p.text(type(value).__name__ + "()")
         p.begin_group(len(start), start)
-        for index, item in p._enumerate(_sorted(value) if len(value) < p.max_seq_length else value):
+        for index, item in enumerate(_sorted(value)):
             if index:
                 p.text(",")
                 p.breakable()
@@ -362,7 +351,7 @@ def _mapping(start: Any, end: Any) -> Any:
         if cycle:
             return p.text("{...}")
         p.begin_group(len(start), start)
-        for index, key in p._enumerate(value.keys()):
+        for index, key in enumerate(value.keys()):
             if index:
                 p.text(",")
                 p.breakable()

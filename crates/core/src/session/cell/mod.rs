@@ -107,7 +107,7 @@ async fn run_locked(
     session.services().tiers().wait_for_offers(request, deadline).await?;
     let decision = session.services().router.explain(request).decision?;
     record.decided(Arc::clone(&decision));
-    let number = state.start_cell();
+    let number = state.start_cell(&source);
     // Nobody receives it if the client has left; then this future is dropped soon.
     let _ = events.send(CellEvent::Started { number }).await;
     let cell = Cell { source, number, env, stdin, ..Cell::default() };

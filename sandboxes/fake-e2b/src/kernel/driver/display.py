@@ -28,30 +28,8 @@ METHODS = {
 }
 
 
-def pretty(value: Any) -> Any:
-    """Returns the repr of a value, broken over several lines if it is a long container."""
-    import pprint
-
-    if type(value) in (list, dict, tuple, set, frozenset):
-
-        class Printer(pprint.PrettyPrinter):
-            _dispatch = {k: v for k, v in pprint.PrettyPrinter._dispatch.items() if k is not str.__repr__}
-
-        try:
-            return Printer(width=80, sort_dicts=False).pformat(value)
-        except Exception:
-            pass
-    return repr(value)
-
-
-def is_json(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(type(key) is str and is_json(item) for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return all(is_json(item) for item in value)
-    if isinstance(value, float):
-        return value == value and abs(value) != float("inf")
-    return value is None or isinstance(value, (str, int, bool))
+# Modules that kernels of Switchtower use too: the layout of values, their JSON.
+pretty_printer, json_values = (sys.modules[f"{__name__}.{name}"] for name in ("pretty", "json_values"))
 
 
 def figure_png(figure: Any) -> Any:
@@ -66,9 +44,11 @@ def is_a(value: Any, module: Any, name: str) -> bool:
 
 def bundle(value: Any) -> Any:
     """Returns the representations of a value: MIME type to data."""
-    data = {}
+    data: dict[str, Any] = {"text/plain": pretty_printer.pretty(value)}
+    if isinstance(value, (dict, list)) and (text := json_values.of_container(value)) is not None:
+        data["application/json"] = json.loads(text)
     if isinstance(value, type):
-        return {"text/plain": pretty(value)}
+        return data
     whole = getattr(value, "_repr_mimebundle_", None)
     if callable(whole):
         try:
@@ -78,7 +58,7 @@ def bundle(value: Any) -> Any:
             pass
     for method, mime in METHODS.items():
         function = getattr(value, method, None)
-        if mime in data or not callable(function):
+        if not callable(function):
             continue
         try:
             returned = function()
@@ -92,10 +72,6 @@ def bundle(value: Any) -> Any:
         data.setdefault("image/png", figure_png(value))
     if is_a(value, "pandas", "DataFrame"):
         data.setdefault("e2b/data", json.loads(json.dumps(value.to_dict("list"), default=str)))
-    if isinstance(value, (dict, list)) and is_json(value):
-        data.setdefault("application/json", value)
-    if "text/plain" not in data:
-        data["text/plain"] = pretty(value)
     return data
 
 

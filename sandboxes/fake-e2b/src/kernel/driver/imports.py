@@ -29,6 +29,22 @@ def ipython_modules() -> None:
     for name, mime in kinds.items():
         setattr(shows, name, shown(name, mime))
 
+    class SVG(Shown):
+        mime = kinds["SVG"]
+
+        def _repr_mimebundle_(self, include: Any=None, exclude: Any=None) -> dict[Any, Any]:
+            from xml.dom import minidom
+
+            # As IPython: the first `svg` element, written anew. What is no XML stays as it is.
+            data = super()._repr_mimebundle_()
+            try:
+                data[self.mime] = minidom.parseString(self.data).getElementsByTagName("svg")[0].toxml()
+            except Exception:
+                pass
+            return data
+
+    shows.SVG = SVG
+
     class Image(Shown):
         def _repr_mimebundle_(self, include: Any=None, exclude: Any=None) -> dict[Any, Any]:
             data = self.data
@@ -122,7 +138,7 @@ class Finder:
         frame = sys._getframe(2)
         while frame and "importlib" in frame.f_code.co_filename:
             frame = frame.f_back
-        return bool(frame) and frame.f_code.co_filename in SHELL.cells
+        return bool(frame) and frame.f_code.co_filename in tracebacks.cell_numbers
 
 
 def prepare_imports(allowed: Any) -> None:

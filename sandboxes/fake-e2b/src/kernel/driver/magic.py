@@ -55,21 +55,35 @@ def expand(command: str, names: Any) -> Any:
     return re.sub(r"(?<![{$])\{([^{}]+)\}|\$([A-Za-z_]\w*)", value, command)
 
 
+def read_terminal(terminal: Any) -> bytes:
+    """Returns what was written to a terminal; nothing when no program has it open any more."""
+    try:
+        return terminal.read(1 << 16)
+    except OSError:
+        return b""
+
+
 class Magics:
     """The magics: methods of what `get_ipython()` returns."""
 
     def system(self, command: str) -> None:
-        child = subprocess.Popen(["/bin/bash", "-c", expand(command, self.user_ns)], stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
-        try:
-            reader = io.TextIOWrapper(child.stdout, encoding="utf-8", errors="replace", newline="")
-            while text := reader.readline():
-                sys.stdout.write(text)
-            self.user_ns["_exit_code"] = child.wait()
-        except BaseException:
-            child.kill()
-            child.wait()
-            raise
+        # In a terminal, as IPython runs it: lines end with a carriage return, too.
+        ours, theirs = os.openpty()
+        with os.fdopen(ours, "rb", buffering=0) as terminal:
+            try:
+                child = subprocess.Popen(["/bin/bash", "-c", expand(command, self.user_ns)], stdin=subprocess.DEVNULL,
+                                         stdout=theirs, stderr=theirs)  # fmt: skip
+            finally:
+                os.close(theirs)
+            try:
+                decoder = codecs.getincrementaldecoder("utf-8")("replace")
+                while piece := read_terminal(terminal):
+                    sys.stdout.write(decoder.decode(piece))
+                self.user_ns["_exit_code"] = child.wait()
+            except BaseException:
+                child.kill()
+                child.wait()
+                raise
 
     def getoutput(self, command: str, **_: Any) -> Any:
         done = subprocess.run(["/bin/bash", "-c", expand(command, self.user_ns)], stdin=subprocess.DEVNULL,
@@ -91,8 +105,6 @@ class Magics:
         return function(line, cell)
 
     def line_pip(self, line: Any) -> None:
-        import shlex
-
         self.system(f"{shlex.quote(sys.executable)} -m pip {line}")
         importlib.invalidate_caches()
 

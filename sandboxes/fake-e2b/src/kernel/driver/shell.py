@@ -1,4 +1,9 @@
 # The shell: runs cells, one after another.
+# IPython compiles as interactive input is compiled: a cell that could go on has an error of its own.
+INCOMPLETE_INPUT = 0x4000
+cells_folder = sys.modules[f"{__name__}.paths"].CELLS
+
+
 class Events:
     def __init__(self) -> None:
         self.callbacks = {}
@@ -24,48 +29,45 @@ class Cell:
         self.raw_cell, self.store_history, self.silent = code, True, False
 
 
+def stay(keep_kernel: Any=False) -> None:
+    """`exit` and `quit`, which ask the client to leave. E2B's server does not listen: the interpreter goes on."""
+
+
 class Shell(Magics):
     config = {}
 
     def __init__(self, wire: Any) -> None:
         self.wire, self.out = wire, Out(wire)
         self.taps = [Tap(1, "stdout", self.out), Tap(2, "stderr", self.out)]
-        self.events, self.cells, self.execution_count, self.leaving = Events(), {}, 0, False
+        self.events, self.execution_count = Events(), 0
+        # Whether the warning about `SystemExit` was written: Python writes it once.
+        self.has_warned = False
         self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
         self.user_module = types.ModuleType("__main__")
         self.user_ns = self.user_module.__dict__
         self.user_ns.update(__builtins__=builtins, In=[""], Out={}, get_ipython=get_ipython, display=display,
-                            exit=self.leave, quit=self.leave)  # fmt: skip
+                            exit=stay, quit=stay)  # fmt: skip
         sys.modules["__main__"] = self.user_module
-
-    def leave(self, *_: Any) -> None:
-        self.leaving = True
 
     def compiled(self, source: str) -> Any:
         """Returns the code of a cell and the code of its last expression, which is None if there is none."""
         source = transform(straight(source))
-        filename = f"/tmp/ipykernel_{os.getpid()}/{zlib.crc32(source.encode('utf-8', 'replace'))}.py"
-        self.cells[filename] = self.execution_count
+        named = source.encode("utf-8", "replace")
+        # Equal cells would share a name, and then the one that defined a function could not be identified.
+        while (filename := f"{cells_folder}{zlib.crc32(named)}.py") in tracebacks.cell_numbers:
+            named += b"\n"
+        tracebacks.set_cell_number(filename, self.execution_count)
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | INCOMPLETE_INPUT
         tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | flags)
         last = None
         if tree.body and isinstance(tree.body[-1], ast.Expr) and not ends_silently(source):
             last = compile(ast.Expression(tree.body.pop().value), filename, "eval", flags)
         return compile(tree, filename, "exec", flags), last
 
-    async def run_source(self, source: str) -> Any:
-        """Runs Python and returns the value of its last expression."""
-        value = None
-        for code in self.compiled(source):
-            value = code and eval(code, self.user_ns)
-            if code and code.co_flags & inspect.CO_COROUTINE:
-                value = await value
-        return value
-
     def run_now(self, source: str) -> Any:
-        """As `run_source`, for magics: nothing can be awaited there."""
+        """Runs Python for a magic and returns the value of its last expression: nothing can be awaited there."""
         value = None
         for code in self.compiled(source):
             value = code and eval(code, self.user_ns)
@@ -75,16 +77,22 @@ class Shell(Magics):
         return self.run_now(code)
 
     async def execute(self, code: str) -> None:
-        self.execution_count += 1
-        self.out.send_row({"type": "number_of_executions", "execution_count": self.execution_count})
-        if not code.strip():
+        self.out.send_row({"type": "number_of_executions", "execution_count": self.execution_count + 1})
+        # A blank cell is not counted: the next one has the same number.
+        if not code or code.isspace():
             return
+        self.execution_count += 1
         self.user_ns["In"].append(code)
         cell = Cell(code)
         try:
             self.events.trigger("pre_execute")
             self.events.trigger("pre_run_cell", cell)
-            value = await self.run_source(code)
+            value = None
+            # Not in a coroutine of its own, which could not raise `StopIteration`.
+            for part in self.compiled(code):
+                value = part and eval(part, self.user_ns)
+                if part and part.co_flags & inspect.CO_COROUTINE:
+                    value = await value
             if value is not None:
                 ns = self.user_ns
                 ns["Out"][self.execution_count] = value
@@ -109,13 +117,16 @@ class Shell(Magics):
             self.loop.run_until_complete(asyncio.wait([cell], timeout=1))
 
     def fail(self, error: BaseException) -> None:
-        if isinstance(error, SystemExit):
+        if isinstance(error, SystemExit) and not self.has_warned:
+            self.has_warned = True
             where = "/usr/local/lib/python3/site-packages/IPython/core/interactiveshell.py:3557"
             print(f"{where}: UserWarning: To exit: use 'exit', 'quit', or Ctrl-D.\n"
                   "  warn(\"To exit: use 'exit', 'quit', or Ctrl-D.\", stacklevel=1)", file=sys.stderr)  # fmt: skip
-        if isinstance(error, UsageError):
-            print(f"UsageError: {error}", file=sys.stderr)
         name, value, traceback = error_parts(error)
+        if isinstance(error, UsageError):
+            # As IPython: no traceback.
+            print(f"UsageError: {error}", file=sys.stderr)
+            traceback = ""
         self.drain()
         self.out.send_row({"type": "error", "name": name, "value": value, "traceback": traceback})
 
@@ -163,6 +174,7 @@ def main() -> None:
     os.register_at_fork(after_in_child=after_fork)
     prepare_imports(setup["modules"])
     prepare_paths(setup["root"])
+    bash = Bash() if setup["language"] == "bash" else None
     cells, running = queue.SimpleQueue(), threading.Event()
     main_thread = threading.main_thread().ident
 
@@ -190,7 +202,10 @@ def main() -> None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             SHELL.out.muted = False
             running.set()
-            SHELL.run(request["code"])
+            if bash is None:
+                SHELL.run(request["code"])
+            else:
+                bash.execute(request["code"], request["env"])
         except KeyboardInterrupt:
             pass
         finally:
@@ -203,4 +218,4 @@ def main() -> None:
                 os.environ.pop(name, None)
         SHELL.out.flush()
         SHELL.out.muted = True
-        wire.send("left" if SHELL.leaving else "done")
+        wire.send("done")

@@ -86,8 +86,6 @@ class Tap:
         return b"\0mark %d %d\0" % (os.getpid(), self.marks)
 
     def read(self) -> None:
-        import codecs
-
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         held = b""
         while data := os.read(self.ours, 1 << 16):

@@ -1,7 +1,7 @@
 # Messages between the host and the driver, one JSON object a line: requests on one descriptor, answers on another. The
 # program has neither descriptor. `kernel/messages.rs` has the same messages; `sandboxes/python/schema.json` lists them.
-import ast, asyncio, base64, builtins, datetime, importlib, inspect, io, json, linecache, os, re, signal, subprocess
-import sys, threading, time, tokenize, types, zlib, queue
+import ast, asyncio, base64, builtins, codecs, datetime, importlib, inspect, io, json, linecache, os, re, shlex, signal
+import subprocess, sys, threading, time, tokenize, types, zlib, queue
 from typing import Any
 
 # The one shell, once `main` has made it.
@@ -11,7 +11,8 @@ SHELL: Any = None
 REQUESTS: dict[str, dict[str, tuple[type, ...]]] = {
     # modules: the top-level modules that cells may import besides the standard library; None: all that are installed.
     # root: the sandbox's folder on the host where namespaces are not used, else None.
-    "setup": {"modules": (list, type(None)), "root": (str, type(None))},
+    # language: that of all cells, "python" or "bash".
+    "setup": {"modules": (list, type(None)), "root": (str, type(None)), "language": (str,)},
     # env: variables for this cell alone.
     "run": {"code": (str,), "env": (dict,)},
     "interrupt": {},
@@ -21,8 +22,6 @@ ANSWERS: dict[str, dict[str, tuple[type, ...]]] = {
     "ready": {},
     # The cell has ended.
     "done": {},
-    # The cell has ended and called `exit` or `quit`: the interpreter is to be replaced.
-    "left": {},
     # row: a row of the execution as JSON text, which the host passes on to the client as it is.
     "row": {"row": (str,)},
 }
