@@ -11,6 +11,8 @@ import { CommandExitError, Sandbox } from '@e2b/code-interpreter'
 const RUN = randomUUID()
 // The time limit of a cell, except in steps about time limits.
 const TIMEOUT_MS = 30_000
+// Milliseconds to wait after a time limit was reached, as in python.py.
+const PAUSE_MS = 1000 * (process.env.DROP_IN_PAUSE_S ?? 0)
 
 const placeholders = new Map()
 const FORMS = [
@@ -92,6 +94,7 @@ async function run(name, sandbox, code, options = {}) {
     record(name, describeExecution(ran), ran.error ? { traceback: ran.error.traceback } : {})
   } catch (error) {
     record(name, refusal(error), { message: String(error?.message) })
+    if (error?.name === 'TimeoutError') await pause(PAUSE_MS)
   }
 }
 
@@ -166,7 +169,9 @@ const chapters = {
     })
     const events = []
     const push = (kind, text) => (it) => void events.push([kind, text(it)])
-    await run('cells: callbacks', sandbox, "print(1)\nprint(2, file=sys.stderr)\ndisplay(3)\nprint(4)\n1/0", {
+    // As in python.py: each stream by itself is gathered for 0.2 s.
+    const flushed = "print(1, flush=True)\nprint(2, file=sys.stderr, flush=True)\ndisplay(3)\nprint(4, flush=True)\n1/0"
+    await run('cells: callbacks', sandbox, flushed, {
       onStdout: push('stdout', (it) => it.line), onStderr: push('stderr', (it) => it.line),
       onResult: push('result', (it) => it.text), onError: push('error', (it) => it.name),
     })
