@@ -344,12 +344,26 @@ async fn a_sandbox_with_another_build_tag_is_never_used() {
     (cloud.account.template, cloud.account.build_tag) = (Some("prod".to_owned()), Some("v2".to_owned()));
     // During a rollout, the first few sandboxes are old.
     let settings = Settings { templates, ..faulty("tag.wrong=100%x3") };
-    let harness = TestHarness::new(settings, cloud);
+    let harness = TestHarness::new(settings.clone(), cloud);
     for n in 0..10 {
         assert!(harness.remote(&harmless(&n.to_string())).await.is_ok());
     }
     let status = harness.account.status();
     assert_eq!((status.wrong_tags, status.tag.as_deref()), (3, Some("v2")));
+    harness.close().await;
+
+    // If no sandbox has the tag, a request buys one of them and says what to change.
+    let mut cloud = high_limits();
+    (cloud.account.template, cloud.account.build_tag) = (Some("prod".to_owned()), Some("v3".to_owned()));
+    let harness = TestHarness::new(settings, cloud);
+    for n in 0..6 {
+        let error = harness.remote(&harmless(&n.to_string())).await.unwrap_err();
+        let advised = error.to_string().contains("build_tag");
+        assert!(n == 0 || advised, "{error}");
+    }
+    // The pool may have opened some for requests that waited.
+    let bought = harness.account.status().wrong_tags;
+    assert!(bought <= 4 + 5 + 3, "{bought}");
     harness.close().await;
 }
 

@@ -54,6 +54,8 @@ struct State {
     /// Why no sandbox can be created from the template.
     template_problem: Option<String>,
     wrong_tags: u64,
+    /// Those since the last sandbox with the right tag.
+    wrong_tags_in_a_row: u64,
     swept: u64,
     /// Creations and kills in progress. They outlive their callers.
     tasks: JoinSet<()>,
@@ -369,8 +371,16 @@ impl Account {
         in_time && state.unconfirmed.is_empty() && state.abandoned == 0
     }
 
-    pub(crate) fn count_wrong_tag(&self) {
-        self.state().wrong_tags += 1;
+    /// Counts a sandbox with another build tag. Returns how many there were since the last one with the right tag.
+    pub(crate) fn count_wrong_tag(&self) -> u64 {
+        let mut state = self.state();
+        state.wrong_tags += 1;
+        state.wrong_tags_in_a_row += 1;
+        state.wrong_tags_in_a_row
+    }
+
+    pub(crate) fn record_right_tag(&self) {
+        self.state().wrong_tags_in_a_row = 0;
     }
 
     /// Records that an orphaned sandbox was ended.

@@ -25,6 +25,9 @@ use crate::sandbox::CloudSandbox;
 use crate::template;
 use crate::transport::Transport;
 
+/// Sandboxes with another build tag, one after the other, for which a run tries again.
+const MAX_WRONG_TAGS_IN_A_ROW: u64 = 3;
+
 /// An account of E2B, or of another service with its wire. Clones share one account.
 #[derive(Clone)]
 pub struct E2b {
@@ -184,14 +187,18 @@ impl E2b {
             let tag = read_tag(&guard.client, self.account.config.build_tag_timeout).await?;
             if tag.as_deref() != Some(expected) {
                 let found = tag.as_deref().unwrap_or("none");
-                self.account.count_wrong_tag();
+                let in_a_row = self.account.count_wrong_tag();
                 tracing::error!(
                     target: "e2b_metrics", event = "build_tag_mismatch", sandboxId = guard.client.id(), expected, found,
                     "[E2B_METRICS]"
                 );
                 let message = format!("the template has build tag {found}, expected {expected}");
-                return Err(CallError { may_have_run: false, ..CallError::unexpected(&message) });
+                // While a template is rolled out, some are old. Where all are others, more of them cost only money.
+                let is_rollout = in_a_row <= MAX_WRONG_TAGS_IN_A_ROW;
+                let unexpected = CallError { may_have_run: false, ..CallError::unexpected(&message) };
+                return Err(if is_rollout { unexpected } else { CallError::template_content(&message) });
             }
+            self.account.record_right_tag();
             build_tag = tag;
         }
         let sandbox = CloudSandbox::prepare(guard, build_tag, self.prelude.clone()).await?;
@@ -211,9 +218,7 @@ impl E2b {
                     target: "e2b_metrics", event = "template_incomplete", sandboxId = id, missing, python = check.python,
                     "[E2B_METRICS]"
                 );
-                return Err(CallError::unexpected(&format!(
-                    "the template does not have the promised modules {missing}"
-                )));
+                return Err(CallError::template_content(&format!("it does not have the promised modules {missing}")));
             }
         }
         Ok(sandbox)

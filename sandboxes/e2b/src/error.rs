@@ -28,6 +28,8 @@ pub enum Cause {
     Authentication,
     /// The template does not exist, or this key may not use it.
     Template,
+    /// The template has not the content that is expected: another build tag, or not all modules.
+    TemplateContent,
     /// Too many calls of this class.
     RateLimit,
     /// The plan's number of concurrent sandboxes is reached.
@@ -120,6 +122,12 @@ impl CallError {
         Self { cause: Cause::Server, status: None, message, retry_after: None, may_have_run: true }
     }
 
+    /// Returns the error of a sandbox whose template does not have the content that the settings expect.
+    pub(crate) fn template_content(what: &str) -> Self {
+        let message = short(what);
+        Self { cause: Cause::TemplateContent, status: None, message, retry_after: None, may_have_run: false }
+    }
+
     /// Returns the error of a call to a sandbox that this process has ended.
     pub(crate) fn ended() -> Self {
         let message = "this server has ended it".to_owned();
@@ -139,7 +147,7 @@ impl CallError {
     fn fault_of(&self, call: CallKind) -> Fault {
         let reason = self.text();
         match self.cause {
-            Cause::Authentication | Cause::Template | Cause::InvalidRequest => {
+            Cause::Authentication | Cause::Template | Cause::TemplateContent | Cause::InvalidRequest => {
                 Fault::Refused { reason, retry_after: None }
             }
             Cause::RateLimit | Cause::ConcurrencyCap => {
@@ -170,6 +178,7 @@ impl CallError {
             _ if self.is_local_refusal() => return self.message.clone(),
             Cause::Authentication => "E2B refused the key",
             Cause::Template => "E2B does not have the template",
+            Cause::TemplateContent => "the template is another one than the settings expect",
             Cause::RateLimit => "E2B's rate limit",
             Cause::ConcurrencyCap => "E2B's cap of concurrent sandboxes",
             Cause::Capacity => "E2B has no capacity",
@@ -194,6 +203,7 @@ impl Cause {
         match self {
             Self::Authentication => "unauthorized",
             Self::Template => "template_not_found",
+            Self::TemplateContent => "template_content",
             Self::RateLimit => "rate_limit",
             Self::ConcurrencyCap => "concurrency_cap",
             Self::Capacity => "no_capacity",
@@ -215,6 +225,9 @@ impl Cause {
         Some(match self {
             Self::Authentication => "check that E2B_API_KEY holds a key of this account",
             Self::Template => "check E2B_TEMPLATE_ID, and that the template was built in this account",
+            Self::TemplateContent => {
+                "set account.template to a template with this content, or account.build_tag and account.modules to what it has"
+            }
             Self::RateLimit => "wait, or lower account.limits to what others with this key leave",
             Self::ConcurrencyCap => "end sandboxes that others hold, or use a plan with more",
             Self::Network(TransportErrorKind::ConnectionRefused) => {
@@ -301,6 +314,7 @@ impl AccountLimits {
             // These are about the request, not about the account.
             Cause::Authentication
             | Cause::Template
+            | Cause::TemplateContent
             | Cause::Gone
             | Cause::Transition
             | Cause::InvalidRequest

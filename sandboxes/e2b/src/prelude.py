@@ -3,10 +3,15 @@
 # is in `sys.argv` and `__file__`. It binds no name of the program's but `input` and `__file__`. `path` is the file with
 # a run's inputs; `memory` are the bytes that a program has without any.
 def _switchtower_prelude(path: str, memory: int) -> None:
+    import asyncio
+    import concurrent.futures
+    import contextvars
+    import functools
     import io
     import json
     import os
     import sys
+    import threading
     import warnings
     from typing import Any
 
@@ -75,6 +80,24 @@ def _switchtower_prelude(path: str, memory: int) -> None:
         limit_memory(limit)
         write_script(info)
 
+    def run_coroutine(*args: Any, **options: Any) -> Any:
+        """As asyncio.run in a script: the kernel's own event loop runs in this thread."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return run_in_loop(*args, **options)
+        ended: Any = concurrent.futures.Future()
+
+        def run() -> None:
+            try:
+                ended.set_result(run_in_loop(*args, **options))
+            except BaseException as error:
+                ended.set_exception(error)
+
+        threading.Thread(target=contextvars.copy_context().run, args=(run,)).start()
+        return ended.result()
+
+    run_in_loop, asyncio.run = asyncio.run, functools.wraps(asyncio.run)(run_coroutine)
     shell = get_ipython()  # type: ignore[name-defined]  # noqa: F821
     script = "/home/user/main.py"
     shell.user_ns.update(input=read, __file__=script)
