@@ -321,7 +321,9 @@ impl Tier {
             Need::Module(module) => self.offer().modules.has(module),
             Need::Files(_) | Need::Network(_) | Need::Process(_) => self.offer().effectful,
             Need::Memory(bytes) => self.memory(requested_memory) > *bytes,
-            Need::Library(_) | Need::Threads | Need::Time(_) | Need::Language(_) => true,
+            // What notebooks have is on machines.
+            Need::Language(_) => self.offer().machine || self.offer().effectful,
+            Need::Library(_) | Need::Threads | Need::Time(_) => true,
         }
     }
 
@@ -383,7 +385,9 @@ impl Tiers {
 
     /// Sets the tiers that could not be created.
     #[must_use]
-    pub fn with_absent(mut self, absent: Vec<AbsentTier>) -> Self {
+    pub fn with_absent(mut self, mut absent: Vec<AbsentTier>) -> Self {
+        // What costs nothing is advised first.
+        absent.sort_by_key(|absent| absent.machine);
         self.absent = absent;
         self
     }

@@ -85,7 +85,9 @@ impl Tiers {
                 add(Cost::Text, missing.meant.map(|meant| format!("if you mean {meant}, import that")));
                 let own = missing.own.then(|| format!("if it is your own, add {top}.py or its folder to the files"));
                 add(Cost::File, own);
-                let extensible = self.iter().any(Tier::is_extensible);
+                // For an unknown name alone nobody installs the tier.
+                let installable = !missing.own && self.absent().any(|absent| !absent.machine);
+                let extensible = self.iter().any(Tier::is_extensible) || installable;
                 if missing.meant.is_some() {
                     return cures;
                 }
@@ -240,7 +242,7 @@ mod tests {
             // A known package: of the default set, or beyond it.
             (&without, module("pandas"), "run install.py, or set E2B_API_KEY".to_owned()),
             (&without, module("sklearn.svm"), "run install.py, or set E2B_API_KEY".to_owned()),
-            (&without, module("torch"), "set E2B_API_KEY".to_owned()),
+            (&without, module("torch"), format!("{}, or set E2B_API_KEY", package("torch"))),
             (&with, module("torch"), format!("{}, or set E2B_API_KEY", package("torch"))),
             (&with, module("yaml"), format!("{}, or set E2B_API_KEY", package("pyyaml"))),
             // A part of CPython that WebAssembly lacks, and one that needs a screen.
