@@ -62,6 +62,9 @@ fn read(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "not UTF-8 text".to_owned())
 }
 
+/// The variable of E2B's SDKs with a template's name or id.
+const TEMPLATE_VARIABLE: &str = "E2B_TEMPLATE_ID";
+
 pub(super) fn layered(
     file: Option<(String, String)>,
     variables: impl Iterator<Item = (String, String)>,
@@ -80,14 +83,21 @@ pub(super) fn layered(
     if let Some((place, table)) = &file {
         known.lay(place.clone(), vec![table.clone()])?;
     }
+    let variables: Vec<(String, String)> = variables.collect();
+    let template = variables.iter().find(|(name, value)| name == TEMPLATE_VARIABLE && !value.is_empty());
+    let template = template.map(|(_, value)| json!({ "clouds": { "e2b": { "account": { "template": value } } } }));
     let mut laid: Vec<(String, Vec<Value>)> = file.into_iter().map(|(place, table)| (place, vec![table])).collect();
-    laid.extend(layers::environment(&as_table(&known.config)?, variables)?);
+    laid.extend(layers::environment(&as_table(&known.config)?, variables.into_iter())?);
     laid.push(("the flags".to_owned(), vec![flags]));
     // Below all others, whichever of them names it.
     if let Some(profile) = laid.iter().rev().find_map(|(_, readings)| SettingsProfile::named_in(readings)) {
         let table =
             toml::from_str(profile.settings()).map_err(|error| ConfigError::new("the profile", error.message()))?;
         settings.lay("the profile".to_owned(), vec![table])?;
+        // The variable of E2B's SDKs names another template than a profile's.
+        if let Some(table) = template {
+            settings.lay(TEMPLATE_VARIABLE.to_owned(), vec![table])?;
+        }
     }
     for (place, readings) in laid {
         settings.lay(place, readings)?;

@@ -249,6 +249,9 @@ fn a_profile_comes_before_all_other_settings_whichever_of_them_names_it() {
         (account.template.as_deref(), account.build_tag.as_deref()),
         (Some("prod-all"), Some("npf-20250805-003130"))
     );
+    let of_sdks = [("SWITCHTOWER_PROFILE", "seed"), ("E2B_TEMPLATE_ID", "izdx3u0apwnbdatk6pmh")];
+    let by_id = layered(None, variables(&of_sdks), json!({})).unwrap();
+    assert_eq!(by_id.clouds.0["e2b"].account.template.as_deref(), Some("izdx3u0apwnbdatk6pmh"));
     assert_eq!(account.build_tag_timeout, Duration::from_secs(3));
     assert_eq!(seed.limits.max_timeout, Duration::from_secs(120));
     let per_hour = |plan| account.limits.max_creations_per_hour.unwrap().creations(plan);
