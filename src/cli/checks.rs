@@ -64,13 +64,14 @@ pub(super) fn print(checks: &[Check], json: bool) -> Result<ExitCode, CliError> 
 fn text(checks: &[Check]) -> String {
     let width = checks.iter().map(|check| check.what.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for Check { what, state, detail, remedy, .. } in checks {
+    for Check { what, state, code, detail, remedy } in checks {
         let mark = match state {
             State::Ok => "ok    ",
             State::Missing => "absent",
             State::Broken => "BROKEN",
         };
-        let _ = writeln!(text, "{mark}  {what:<width$}  {detail}");
+        let code = code.map_or_else(String::new, |code| format!(" [{code}]"));
+        let _ = writeln!(text, "{mark}  {what:<width$}  {detail}{code}");
         if let Some(remedy) = remedy {
             let _ = writeln!(text, "        {:<width$}  → {remedy}", "");
         }
@@ -87,13 +88,13 @@ mod tests {
         let checks = [
             Check::ok("rules", "built-in rules"),
             Check::missing("E2B key", "E2B_API_KEY is not set", "set it to use cloud sandboxes"),
-            Check::broken("a program", "no guest", "see the step that failed"),
+            Check::broken("a program", "no guest", "see the step that failed").with_code("no_guest"),
         ];
         insta::assert_snapshot!(text(&checks), @r"
 ok      rules      built-in rules
 absent  E2B key    E2B_API_KEY is not set
                    → set it to use cloud sandboxes
-BROKEN  a program  no guest
+BROKEN  a program  no guest [no_guest]
                    → see the step that failed
 ");
     }

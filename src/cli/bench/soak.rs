@@ -31,7 +31,7 @@ memory nor descriptors, threads or processes of the server and its workers grew 
 last one.")]
 pub(super) struct Soak {
     /// How long the load lasts.
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = switchtower_contract::duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = load_time)]
     time: Duration,
     /// Callers at once, each with one call after the other.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -40,6 +40,15 @@ pub(super) struct Soak {
     #[arg(long)]
     json: bool,
 }
+
+/// Reads the length of the load: with less, there is nothing to compare.
+fn load_time(text: &str) -> Result<Duration, String> {
+    let time = switchtower_contract::duration::parse(text)?;
+    if time < MIN_TIME { Err(format!("must be at least {}s", MIN_TIME.as_secs())) } else { Ok(time) }
+}
+
+/// The shortest load: some samples in each fifth of it.
+const MIN_TIME: Duration = Duration::from_secs(10);
 
 /// Growth of resident memory that is allowed: this share, or this many bytes. An allocator keeps some of what was freed.
 const MEMORY_SHARE: f64 = 0.05;
