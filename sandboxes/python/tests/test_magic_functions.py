@@ -322,6 +322,11 @@ class Cells(unittest.TestCase):
         )
         self.run_cell("formatters['text/plain'].pop(int);")
         self.assertEqual(self.value("10"), "10")
+        # As sympy's `init_printing` does: for the rest, the text that IPython itself would print.
+        self.run_cell("from IPython.lib.pretty import pretty")
+        self.run_cell("formatters['text/plain'].for_type(list, lambda v, p, cycle: p.text('L' + pretty(v)));")
+        self.assertEqual(self.value("['a', [1]]"), "L['a', [1]]")
+        self.run_cell("formatters['text/plain'].pop(list);")
         self.run_cell("formatters['text/html'].for_type(A, lambda a: 1 / 0);")
         self.assertIn("ZeroDivisionError", self.run_cell("A()"))
         self.assertEqual(shown[-1], {"text/plain": "an A"})

@@ -53,7 +53,10 @@ def _chart(value: Any) -> Iterator[tuple[str, str]]:
     try:
         if not _has_few_points(value):
             return
-        text = json_values.of_message(_chart_of(value))
+        with warnings.catch_warnings():
+            # About what the package reads; they are not the program's.
+            warnings.simplefilter("ignore")
+            text = json_values.of_message(_chart_of(value))
     except Exception:
         text = "{}"
     yield from _short(CHART, text)

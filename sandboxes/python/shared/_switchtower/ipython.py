@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib.machinery
+import io
 import os
 import sys
 import types
@@ -353,13 +354,30 @@ def install(*classes: type) -> None:
     core.getipython = _module("IPython.core.getipython", {"get_ipython": get_ipython})
     core.error = _module("IPython.core.error", errors)
     lib = _module("IPython.lib", {}, package=True)
-    lib.pretty = _module("IPython.lib.pretty", {"pretty": pretty.pretty, "PrettyPrinter": pretty.Printer})
+    lib.pretty = _module("IPython.lib.pretty", {"pretty": pretty.pretty_as_built_in, "PrettyPrinter": pretty.Printer})
+    lib.latextools = _module("IPython.lib.latextools", {"latex_to_png": latex_to_png})
     _module("IPython", {
         "display": shown, "core": core, "lib": lib, "get_ipython": get_ipython, "version_info": VERSION,
         "__version__": ".".join(map(str, VERSION[:3])),
     }, package=True)  # fmt: skip
     for each in classes:
         vars(_found(each.__module__))[each.__name__] = each
+
+
+def latex_to_png(
+    s: str, encode: bool = False, backend: Any = None, wrap: bool = False, color: str = "Black", scale: float = 1.0
+) -> Any:
+    """Returns a formula as a picture, drawn by matplotlib; `None` where it cannot be drawn or there is no matplotlib."""
+    try:
+        from matplotlib import mathtext  # type: ignore[import-not-found]
+    except ImportError:
+        return None
+    file = io.BytesIO()
+    try:
+        mathtext.math_to_image(f"${s}$" if wrap else s, file, dpi=120 * scale, format="png", color=color)
+    except (ValueError, RuntimeError):
+        return None
+    return base64.encodebytes(file.getvalue()) if encode else file.getvalue()
 
 
 def _found(name: str) -> Any:

@@ -50,6 +50,17 @@ def pretty(value: Any) -> Any:
     return printer.finish()
 
 
+def pretty_as_built_in(value: Any, *_options: Any, **_named: Any) -> Any:
+    """Returns the text of a value without what a cell registered: functions that cells register call this for the rest."""
+    global find_registered, float_format
+    held = find_registered, float_format
+    find_registered = float_format = None
+    try:
+        return pretty(value)
+    finally:
+        find_registered, float_format = held
+
+
 def _row(values: Any, start: Any, end: Any) -> Any:
     """Returns the text of a list or tuple of scalars: one line, or a line for each."""
     parts = [*map(repr, values)]
