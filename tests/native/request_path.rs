@@ -76,6 +76,17 @@ async fn programs_start_on_the_cheapest_tier_and_move_on_when_they_need_more() {
     assert_eq!(found["stdout"], "6\n", "{found}");
     assert_eq!(attempts(&found), ["wasm unsupported", "native finished"]);
 
+    let database = "import sqlite3\nc = sqlite3.connect('d.db')\nc.execute('create table t(a)')\nprint(c.execute('select count(*) from t').fetchone())";
+    let database = answer(&server, database).await;
+    assert_eq!(
+        (attempts(&database), database["stdout"].as_str()),
+        (vec!["wasm unsupported".to_owned(), "native finished".to_owned()], Some("(0,)\n"))
+    );
+    let looped =
+        "import asyncio\nasync def five():\n    await asyncio.sleep(0)\n    return 5\nprint(asyncio.run(five()))";
+    let looped = execute(&server, json!({ "code": looped, "tier": "e2b" })).await;
+    assert_eq!(looped["stdout"], "5\n", "a program is a script there too: {looped}");
+
     // It asks pip for what is there, as agents do first.
     let install = "import subprocess, sys\ndef install(name):\n    \
                    subprocess.check_call([sys.executable, '-m', 'pip', 'install', '-q', name])\n\

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import host, os_errors, pip_command
+from .paths import HOME
 from .replacements import Replacements
 
 
@@ -175,10 +176,14 @@ class _HTTPSHandler(urllib.request.AbstractHTTPHandler):
 
 
 def _connect_sqlite(database: Any, *args: Any, **options: Any) -> Any:
-    """Databases in memory work; those in files need a file system that C code can reach."""
+    """Databases in memory work; those in files need a file system that C code can reach, as other tiers have one."""
     name = os.fsdecode(database) if isinstance(database, (bytes, os.PathLike)) else database
     if isinstance(name, str) and name not in (":memory:", "") and "mode=memory" not in name and ":memory:" not in name:
-        host.report_need("FILES", name[:200])
+        path = os.path.abspath(name.removeprefix("file:").partition("?")[0])
+        if path.startswith((HOME + "/", "/tmp/")):
+            host.report_need("MODULE", "_sqlite3")
+        else:
+            host.report_need("FILES", path[:200])
     return _sqlite_connect(database, *args, **options)
 
 
