@@ -189,7 +189,7 @@ class Cells(unittest.TestCase):
 
     def test_what_is_not_known_here_is_a_need(self):
         for code, what in (("%prun f()", "LANGUAGE"), ("%%cython\nx", "LANGUAGE"), ("%load_ext sql", "LANGUAGE"),
-                           ("%xmode Verbose", "LANGUAGE"), ("%run a.ipynb", "LANGUAGE"), ("ls", "PROCESS"),
+                           ("%xmode Docs", "LANGUAGE"), ("%run a.ipynb", "LANGUAGE"), ("ls", "PROCESS"),
                            ("get_ipython().system('ls')", "PROCESS"), ("get_ipython().events", "LANGUAGE")):  # fmt: skip
             needs.clear()
             self.raised(code)
@@ -309,6 +309,23 @@ class Cells(unittest.TestCase):
             ("x.sort(1, nums=True), x.sort()", "(['', 'a 9 /', 'b 10 .'], ['', 'a 9 /', 'b 10 .'])"),
         ):
             self.assertEqual(self.value(code).replace("\n", ""), value, code)
+
+    def test_exceptions_are_shown_in_the_mode_that_was_chosen(self):
+        def shown(mode):
+            self.run_cell(f"%xmode {mode}")
+            with self.assertRaises(program.Raised) as caught:
+                self.run_cell("def f(a, *b):\n    y = a + 1\n    return y / 0\nf(3)")
+            return caught.exception.args[0][2]
+
+        self.assertEqual(shown("Minimal"), "ZeroDivisionError: division by zero\n")
+        first = "Traceback (most recent call last):\n  Cell In[{0}], line 4\n    f(3)\n  Cell In[{0}], line 3 in f\n"
+        self.assertEqual(
+            shown("plain"), first.format(self.number) + "    return y / 0\n\nZeroDivisionError: division by zero\n"
+        )
+        verbose = shown("Verbose")
+        self.assertIn(f"Cell In[{self.number}], line 3, in f(a=3, *b=())\n", verbose)
+        self.assertIn("----> 3     return y / 0\n        y = 4\n", verbose)
+        self.assertIn("in f(a, *b)\n", shown("Context"))
 
     def test_functions_that_cells_register_represent_values(self):
         self.run_cell("class A: pass\nformatters = get_ipython().display_formatter.formatters")

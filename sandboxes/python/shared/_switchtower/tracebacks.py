@@ -11,6 +11,7 @@ import collections
 import inspect
 import itertools
 import linecache
+import textwrap
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -32,6 +33,10 @@ _Key = tuple[types.CodeType, int]
 # Lines from the first up to, and without, the second.
 _Range = tuple[int, int]
 
+# How exceptions are shown: `%xmode`.
+mode = "Context"
+# Of a value that Verbose shows.
+_MAX_SHOWN = 200
 # File name of a cell -> its execution count.
 cell_numbers: dict[str, int] = {}
 # File name of a cell -> its pieces, for those in which something was raised.
@@ -55,16 +60,18 @@ def _format(error: BaseException) -> str:
         seen.add(id(link))
         chain.append(link)
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
-    parts = ["-" * WIDTH]
+    if mode == "Minimal":
+        return "".join(_only(error))
+    parts = [] if mode == "Plain" else ["-" * WIDTH]
     for index in range(len(chain) - 1, -1, -1):
         one = chain[index]
         # The exception that came through is shown with more around it than those that led to it.
-        parts.extend(_one(one, 1 if index else 2))
+        parts.extend([_plain(one)] if mode == "Plain" else _one(one, 1 if index else 2))
         if index:
             how = "The above exception was the direct cause of the following exception:"
             if chain[index - 1].__cause__ is None:
                 how = "During handling of the above exception, another exception occurred:"
-            parts.append(f"\n{how}\n")
+            parts.append(how if mode == "Plain" else f"\n{how}\n")
     return BETWEEN.join(parts)
 
 
@@ -144,7 +151,8 @@ def _frame(frame: types.FrameType, line: int, around: int) -> str:
     if code.co_name != "<module>":
         name = code.co_name if code.co_name in _WITHOUT_PLACE else code.co_qualname
         where += f", in {name}{_arguments(frame)}"
-    return f"{where}\n" + "".join(_lines(frame, line, around))
+    lines = "".join(_lines(frame, line, around))
+    return f"{where}\n{lines}" + (_values(frame, line) if mode == "Verbose" else "")
 
 
 def _where(filename: str, line: int) -> str:
@@ -161,7 +169,38 @@ def _arguments(frame: types.FrameType) -> str:
     values = frame.f_locals
     if any(name not in values for name in [*names, *filter(None, (starred, double))]):
         return "(***failed resolving arguments***)"
+    if mode == "Verbose":
+        names = [f"{name}={_shown(values[name])}" for name in names]
+        starred, double = (name and f"{name}={_shown(values[name])}" for name in (starred, double))
     return f"({', '.join([*names, *(['*' + starred] if starred else []), *(['**' + double] if double else [])])})"
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except Exception:
+        text = "<unprintable>"
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
+
+
+def _values(frame: types.FrameType, line: int) -> str:
+    """Returns the variables of the statement that was running, one a line."""
+    source = linecache.getlines(frame.f_code.co_filename, frame.f_globals)
+    if not 0 < line <= len(source):
+        return ""
+    start, end = next((p for p in _pieces_around(frame.f_code, line, source) if p[0] <= line < p[1]), (line, line + 1))
+    try:
+        tree = ast.parse(textwrap.dedent("".join(source[start - 1 : end - 1])))
+    except SyntaxError:
+        return ""
+    shown: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            value = frame.f_locals.get(node.id, frame.f_globals.get(node.id, ast))
+            # What is imported, defined, or built in, says nothing.
+            if not isinstance(value, (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)):
+                shown.setdefault(node.id, _shown(value))
+    return "\n".join(f"        {name} = {text}" for name, text in shown.items())
 
 
 def _lines(frame: types.FrameType, line: int, around: int) -> list[str]:
@@ -278,6 +317,10 @@ def _span(node: Any) -> _Range:
 
 def _syntax(error: BaseException) -> str:
     """Formats a syntax error: without places where the cell itself could not be parsed, for then nothing ran."""
+    return _plain(error)
+
+
+def _plain(error: BaseException) -> str:
     places = _places(error.__traceback__)
     parts = []
     if places:
@@ -319,6 +362,8 @@ def set_cell_number(filename: str, count: int) -> None:
 
 
 def reset() -> None:
-    """Forgets all cells."""
+    """Forgets all cells, and how exceptions are shown."""
+    global mode
+    mode = "Context"
     cell_numbers.clear()
     _cut.clear()

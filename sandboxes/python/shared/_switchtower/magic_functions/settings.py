@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from .. import pretty
+from .. import pretty, tracebacks
 from ..magic_registry import UsageError, line, refuse
 
 # Extensions that kernels here have, or need none of.
@@ -89,6 +89,7 @@ def _xmode(kernel: Any, line: str) -> None:
     mode = line.strip().capitalize() or "Context"
     if mode not in ("Plain", "Context", "Verbose", "Minimal", "Docs"):
         raise UsageError(f"%xmode takes Plain, Context, Verbose, Minimal or Docs, not {line.strip()}")
-    if mode != "Context":
-        refuse(f"xmode {line}".strip(), "Line magic function `%xmode` knows only Context here.")
+    if mode == "Docs":
+        refuse(f"xmode {line}".strip(), "Line magic function `%xmode` does not know Docs here.")
+    tracebacks.mode = mode
     print(f"Exception reporting mode: {mode}")
