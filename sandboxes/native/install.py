@@ -13,16 +13,21 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
 import time
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Sequence
 
+import folder
 import interpreter
 import packages
+import reuse
+import wheels
 from interpreter import Interpreter, Refused
-from packages import PROFILES, Pin, clean, hashed
+from packages import PROFILES, Pin, clean, digest_of, hashed, plain
+from wheels import Wheel
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CRATE = os.path.join(HERE, "worker", "Cargo.toml")
@@ -37,36 +42,44 @@ def main(arguments: Sequence[str]) -> None:
     started = time.monotonic()
     # Programs run as other users: they must be able to read what is made here.
     os.umask(0o022)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    into = os.path.abspath(options.into or default_folder())
+    before = folder.manifest(into)
     try:
         python = interpreter.running()
         interpreter.check(python)
-        into = os.path.abspath(options.into or default_folder())
-        with alone(into):
-            recover(into)
-            replaceable(into)
+        with folder.alone(into):
+            folder.recover(into)
+            before = folder.manifest(into)
+            folder.replaceable(into)
+            folder.discard(into, folder.leftovers(into), "removing what an earlier run left")
             wanted = chosen(into, python, options)
-            worker = given(options.worker, python) if options.worker else built(python, options.debug)
-            done = install(into, python, worker, wanted)
+            worker = given(options.worker, python) if options.worker else ""
+            plan = planned(into, python, wanted)
+            announce(into, wanted, plan)
+            done = install(into, python, worker or built(python, options.debug), wanted, plan)
+            tidy(into, wanted, done)
     except Refused as refused:
         sys.exit("cannot install the scientific tier.\nwhy:  {}\nfix:  {}".format(refused, refused.fix))
     except OSError as error:
         fix = "free disk space, and choose a folder that you may write to with --into"
         sys.exit("cannot install the scientific tier.\nwhy:  {}\nfix:  {}".format(error, fix))
     except KeyboardInterrupt:
-        sys.exit("stopped; what was installed before is as it was")
+        if folder.manifest(into) == before:
+            sys.exit("stopped; what was installed before is as it was")
+        sys.exit("stopped after the installation; the next run removes what is left of the one before: {}".format(into))
     if not done:
-        say("nothing to do: {} is up to date".format(into))
+        packages.say("nothing to do: {} is up to date".format(into))
         return
-    say("installed in {:.0f} s, {} MB: {}".format(time.monotonic() - started, size(into) // 1000000, into))
-    for folder in unreadable([into, python.home, os.path.dirname(python.library)]):
-        say(
+    size = folder.size(into) // 1000000
+    packages.say("installed in {:.0f} s, {} MB: {}".format(time.monotonic() - started, size, into))
+    for closed in unreadable([into, python.home, os.path.dirname(python.library)]):
+        packages.say(
             "note: {0} is closed to other users. Where switchtower is started as root, programs run as a user of their "
-            "own and may need it: chmod o+x {0}, or choose another place with --into".format(folder)
+            "own and may need it: chmod o+x {0}, or choose another place with --into".format(closed)
         )
-    if into != default_folder():
-        say('next: in the settings, [native] folder = "{}"; then switchtower doctor'.format(into))
-    else:
-        say("next: switchtower doctor; a server that is running must be started anew")
+    setting = "" if into == default_folder() else 'in the settings, [native] folder = "{}"; then '.format(into)
+    packages.say("next: {}switchtower doctor; a server that is running must be started anew".format(setting))
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
@@ -95,58 +108,15 @@ def default_folder() -> str:
     return os.path.join(data, "switchtower", "native")
 
 
-# The folder
-
-
-@contextlib.contextmanager
-def alone(into: str) -> Iterator[None]:
-    """Two installations into one place would undo each other: the second is refused."""
-    import fcntl
-
-    parent = os.path.dirname(into)
-    try:
-        os.makedirs(parent, exist_ok=True)
-        held = os.open(parent, os.O_RDONLY)
-    except OSError as error:
-        raise Refused(str(error), "choose a place that you may write to with --into") from None
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise Refused("another installation into {} is going on".format(parent), "wait for its end") from None
-    finally:
-        os.close(held)
-
-
-def recover(into: str) -> None:
-    """Puts the old folder back where an earlier run ended between the two renames."""
-    if os.path.isdir(into + ".old"):
-        if os.path.exists(into):
-            shutil.rmtree(into + ".old")
-        else:
-            os.rename(into + ".old", into)
-
-
-def replaceable(into: str) -> None:
-    """What is replaced must be an installation, or nothing."""
-    if os.path.exists(into) and manifest(into) is None and (not os.path.isdir(into) or os.listdir(into)):
-        raise Refused(
-            "{} holds something else than an installation".format(into), "name an empty or a new folder with --into"
-        )
-
-
-def manifest(into: str) -> Optional[Dict[str, Any]]:
-    try:
-        with open(os.path.join(into, "manifest.json"), encoding="utf-8") as file:
-            return json.load(file)
-    except (OSError, ValueError):
-        return None
+# What is wanted
 
 
 class Wanted:
     """The packages of an installation: a profile, and what was added to it."""
 
-    def __init__(self, profile: str, base: Sequence[Pin], asked: Sequence[str], added: Sequence[Pin]) -> None:
+    def __init__(
+        self, profile: str, base: Sequence[Pin], asked: Sequence[str], added: Sequence[Pin], wheels: Sequence[Wheel]
+    ) -> None:
         self.profile = profile
         #: The pins of the profile.
         self.base = list(base)
@@ -154,11 +124,8 @@ class Wanted:
         self.asked = list(asked)
         #: The pins of that, with what it needs.
         self.added = list(added)
-
-    @property
-    def size(self) -> int:
-        """Bytes on the disk while the profile is installed, with the wheels."""
-        return (PROFILES[self.profile].download + PROFILES[self.profile].installed) * 1000000
+        #: Those that were given as files.
+        self.wheels = list(wheels)
 
     def pins(self) -> List[Pin]:
         return self.base + self.added
@@ -170,80 +137,167 @@ class Wanted:
 
 
 def chosen(into: str, python: Interpreter, options: argparse.Namespace) -> Wanted:
-    """The packages that the options and the installation that is there ask for; says what they take before work begins."""
-    old = (manifest(into) or {}).get("wanted") or {}
+    """The packages that the options and the installation that is there ask for."""
+    before = folder.manifest(into) or {}
+    old = before.get("wanted") or {}
     profile = options.profile or old.get("profile") or "default"
     base = packages.pinned(PROFILES[profile].lists, python.version[1])
-    wheels = wheels_of(into)
-    new = packages.local_wheels(options.added, wheels)
-    gone = {packages.normalized(name) for name in options.without}
+    gone = {wheels.normalized(name) for name in options.without}
+    removable(gone, old, base, profile)
+    named, files = wheels.given(options.added)
+    new = [one for one in named if not in_profile(one, base, profile)]
     asked = [one for one in old.get("asked", []) + new if plain(one) not in gone]
     # The last word about a package counts.
     asked = list({plain(one): one for one in asked}.values())
-    unknown = gone - {plain(one) for one in old.get("asked", [])}
-    if unknown:
-        raise Refused(
-            "{} was not added".format(", ".join(sorted(unknown))), "--without takes what was given to --with before"
-        )
-    if asked == old.get("asked") and digest_of(base) == old.get("base"):
-        added = [Pin(*each) for each in old["added"]]
+    kept = [wheel for wheel in wheels.kept(wheels_of(into), asked) if wheel.asked not in new]
+    files = kept + [wheel for wheel in files if wheel.asked in asked]
+    were = [Pin(*each) for each in old.get("added", [])]
+    same = asked == old.get("asked") and digest_of(base) == old.get("base")
+    if same and not any(wheel.asked in new for wheel in files) and before.get("site", [])[:4] == made_for(python):
+        added = were
     else:
-        added = packages.resolved(asked, base, wheels) if asked else []
-    size = PROFILES[profile]
-    text = "profile {}: {} packages, about {} MB to download and {} MB on the disk".format(
-        profile, len(base), size.download, size.installed
+        renewed = {plain(one) for one in new}
+        stay = [pin for pin in were if pin.name not in renewed]
+        added = packages.resolved(asked, base, stay, files, profile) if asked else []
+    return Wanted(profile, base, asked, added, files)
+
+
+def in_profile(asked: str, base: Sequence[Pin], profile: str) -> bool:
+    """Whether the profile has this package as it is asked for; refused where it has another version."""
+    versions = {pin.name: pin.version for pin in base}
+    version = versions.get(plain(asked))
+    exact = re.match(r"[A-Za-z0-9._-]+(?:===?([^,]+))?$", asked)
+    if version is None or exact is None:
+        return False
+    if exact.group(1) not in (None, version):
+        raise Refused(
+            "the profile {} has {} {}, and programs get this version".format(profile, plain(asked), version),
+            "leave --with {} away".format(asked),
+        )
+    packages.say("{} {} is in the profile {} already".format(plain(asked), version, profile))
+    return True
+
+
+def removable(gone: Iterable[str], old: Dict[str, Any], base: Sequence[Pin], profile: str) -> None:
+    """What --without names must have been added."""
+    asked = old.get("asked", [])
+    for name in sorted(set(gone) - {plain(one) for one in asked}):
+        added = "what was added: {}".format(", ".join(asked)) if asked else "nothing: no package was added"
+        if name in {pin.name for pin in base}:
+            raise Refused(
+                "{} belongs to the profile {} and cannot be removed".format(name, profile),
+                "leave --without {} away; it can remove {}".format(name, added),
+            )
+        if name in {each[0] for each in old.get("added", [])}:
+            raise Refused(
+                "{} was not asked for: a package that was added needs it".format(name),
+                "leave --without {} away; it can remove {}".format(name, added),
+            )
+        raise Refused("{} was not added".format(name), "--without can remove {}".format(added))
+
+
+def wheels_of(into: str) -> List[str]:
+    """Where wheels are kept that were given as files: the next installation may need them again. Earlier versions of this
+    script kept them beside the folder."""
+    return [os.path.join(into, "wheels"), into + ".added"]
+
+
+def made_for(python: Interpreter) -> List[Any]:
+    return [RECIPE, python.text, python.home, python.library]
+
+
+# What is to be done
+
+
+class Plan:
+    """What stays of the installation that is there, and what is installed anew."""
+
+    def __init__(self, stay: Dict[str, reuse.Files], install: Sequence[Pin], remove: Sequence[str]) -> None:
+        #: The packages that stay, with their files.
+        self.stay = stay
+        self.install = list(install)
+        #: The packages that go.
+        self.remove = list(remove)
+
+
+def planned(into: str, python: Interpreter, wanted: Wanted) -> Plan:
+    before = folder.manifest(into) or {}
+    site, pins = os.path.join(into, "site"), wanted.pins()
+    stay: Dict[str, reuse.Files] = {}
+    if before.get("site", [])[:4] == made_for(python):
+        bases = {name: packages.pinned(one.lists, python.version[1]) for name, one in PROFILES.items()}
+        stay = reuse.staying(site, reuse.pins_of(before, bases), pins)
+    install = [pin for pin in pins if pin.name not in stay]
+    remove = sorted(set(before.get("packages", {})) - {pin.name for pin in pins}) if stay else []
+    return Plan(stay, install, remove)
+
+
+def announce(into: str, wanted: Wanted, plan: Plan) -> None:
+    """Says what will be downloaded and installed, if anything is; refuses where the disk is too small."""
+    if not plan.install and not plan.remove:
+        return
+    download = packages.absent(plan.install, into + ".wheels", wanted.wheels)
+    one_by_one = ", ".join("{} {}".format(pin.name, pin.version) for pin in plan.install[:12])
+    if plan.stay:
+        parts = ["packages: {} stay".format(len(plan.stay))]
+        if plan.install:
+            parts.append("to install: {}".format(one_by_one + (" …" if len(plan.install) > 12 else "")))
+            parts.append("wheels to download: {}".format(len(download)))
+        if plan.remove:
+            parts.append("to remove: {}".format(", ".join(plan.remove)))
+        packages.say("; ".join(parts))
+        return
+    size = PROFILES[wanted.profile]
+    here = sum(packages.sizes(plan.install, into + ".wheels")) // 1000000
+    left = max(size.download - here, 0) if download else 0
+    loads = "{} to download, about {} MB".format(len(download), left) if download else "all wheels are there"
+    more = ", ".join("{} {}".format(pin.name, pin.version) for pin in wanted.added)
+    packages.say(
+        "profile {}: {} wheels to install ({}), about {} MB on the disk{}".format(
+            wanted.profile, len(plan.install), loads, size.installed, "; added: " + more if more else ""
+        )
     )
-    more = ["{} {}".format(pin.name, pin.version) for pin in added]
-    say(text + ("; added: {}".format(", ".join(more)) if more else ""))
-    return Wanted(profile, base, asked, added)
+    free, need = shutil.disk_usage(os.path.dirname(into)).free // 1000000, left + size.installed
+    if free < need:
+        raise Refused(
+            "{} MB are free, and this needs {} MB".format(free, need),
+            "free disk space, or choose another place with --into",
+        )
 
 
-def plain(asked: str) -> str:
-    """The name of the package in what was asked for."""
-    return packages.normalized(re.split(r"[^A-Za-z0-9._-]", asked, maxsplit=1)[0])
-
-
-def digest_of(pins: Iterable[Pin]) -> str:
-    return hashlib.sha256("\n".join(pin.line() for pin in pins).encode()).hexdigest()
-
-
-def wheels_of(into: str) -> str:
-    """Where wheels are kept that were given as files: the next installation needs them again."""
-    return into + ".added"
-
-
-def install(into: str, python: Interpreter, worker: str, wanted: Wanted) -> bool:
-    """Makes the folder; False where it is there already, as it would be made."""
-    old = manifest(into) or {}
+def install(into: str, python: Interpreter, worker: str, wanted: Wanted, plan: Plan) -> bool:
+    """Makes the folder; False where it is there already, as it would be made. The old one is then beside it."""
+    old = folder.manifest(into) or {}
     pins = wanted.pins()
-    made_for = [RECIPE, python.text, python.home, python.library, digest_of(pins)]
-    digest = hashlib.sha256(json.dumps([made_for, hashed(worker)]).encode()).hexdigest()
-    there = hashed(os.path.join(into, WORKER)) == hashed(worker) and os.path.isdir(os.path.join(into, "site"))
+    site_for = made_for(python) + [digest_of(pins)]
+    digest = hashlib.sha256(json.dumps([site_for, hashed(worker)]).encode()).hexdigest()
+    there = hashed(os.path.join(into, WORKER)) == hashed(worker) and not plan.install and not plan.remove
     if there and old.get("digest") == digest:
         return False
 
     new, downloads = into + ".new", into + ".wheels"
-    shutil.rmtree(new, ignore_errors=True)
     try:
         os.mkdir(new, 0o755)
-        site = os.path.join(new, "site")
-        if old.get("site") == made_for and os.path.isdir(os.path.join(into, "site")):
-            # Only the worker is another: the packages are shared with the old folder until it goes.
-            shutil.copytree(os.path.join(into, "site"), site, symlinks=True, copy_function=os.link)
-        else:
-            say("packages: {} wheels".format(len(pins)))
-            free = shutil.disk_usage(os.path.dirname(into)).free
-            if free < wanted.size:
-                raise Refused(
-                    "{} MB are free, and this needs {} MB".format(free // 1000000, wanted.size // 1000000),
-                    "free disk space, or choose another place with --into",
-                )
-            packages.install(site, pins, downloads, wheels_of(into))
-            packages.compile_ahead(site, os.path.join(into, "site"))
+        site, later = os.path.join(new, "site"), os.path.join(into, "site")
+        os.mkdir(site, 0o755)
+        if plan.install:
+            packages.fetch(plan.install, downloads, wanted.wheels)
+            more = os.path.join(new, "more")
+            packages.install(more, plan.install, downloads)
+            packages.say("compiling")
+            packages.compile_ahead(more, later)
+        # The files are shared with the old folder until it goes.
+        reuse.take_over(later, site, plan.stay.values())
+        if plan.install:
+            reuse.merge(more, site)
+        for wheel in wanted.wheels:
+            os.makedirs(os.path.join(new, "wheels"), exist_ok=True)
+            shutil.copyfile(wheel.path, os.path.join(new, "wheels", os.path.basename(wheel.path)))
         shutil.copyfile(worker, os.path.join(new, WORKER))
         os.chmod(os.path.join(new, WORKER), 0o755)
         protocol = protocol_of(os.path.join(new, WORKER))
         versions = {pin.name: pin.version for pin in sorted(pins, key=lambda pin: pin.name)}
+        packages.say("trying whether each package can be imported")
         seen = packages.probed(site, versions)
         readable = seen["readable"] + [os.path.dirname(python.library)]
         content = {
@@ -260,13 +314,13 @@ def install(into: str, python: Interpreter, worker: str, wanted: Wanted) -> bool
             "modules": seen["modules"],
             "digest": digest,
             # For the next run of this script: what the packages were installed for, and which were asked for.
-            "site": made_for,
+            "site": site_for,
+            "pins": reuse.digests(pins),
             "wanted": wanted.record(),
         }
         with open(os.path.join(new, "manifest.json"), "w", encoding="utf-8") as file:
             json.dump(content, file, indent=1)
-        swap(new, into)
-        shutil.rmtree(downloads, ignore_errors=True)
+        folder.swap(new, into)
     finally:
         shutil.rmtree(new, ignore_errors=True)
         # Wheels that are complete stay for the next run.
@@ -275,18 +329,12 @@ def install(into: str, python: Interpreter, worker: str, wanted: Wanted) -> bool
     return True
 
 
-def swap(new: str, into: str) -> None:
-    """Puts the new folder in the old one's place; the old one is there until the new one is."""
-    had = os.path.exists(into)
-    if had:
-        os.rename(into, into + ".old")
-    try:
-        os.rename(new, into)
-    except OSError:
-        if had:
-            os.rename(into + ".old", into)
-        raise
-    shutil.rmtree(into + ".old", ignore_errors=True)
+def tidy(into: str, wanted: Wanted, done: bool) -> None:
+    """Removes what the installation that is there now needs no more: the old one, and wheels."""
+    paths = folder.leftovers(into) + [into + ".wheels"]
+    if done or not wanted.wheels:
+        paths.append(into + ".added")
+    folder.discard(into, paths, "removing what is not needed any more")
 
 
 # The worker
@@ -301,7 +349,7 @@ def built(python: Interpreter, debug: bool) -> str:
         )
     if not os.path.isfile(CRATE):
         raise Refused("{} is missing".format(CRATE), "run this from a whole checkout, or give a worker with --worker")
-    say("worker: cargo build")
+    packages.say("worker: cargo build")
     command = ["cargo", "build", "--locked", "--manifest-path", CRATE, "--bin", WORKER]
     command += ["--message-format", "json-render-diagnostics"] + ([] if debug else ["--release"]) + features()
     environment = dict(
@@ -385,17 +433,6 @@ def unreadable(paths: Iterable[str]) -> List[str]:
             above.add(path)
             path = os.path.dirname(path)
     return sorted(path for path in above if not os.stat(path).st_mode & 0o001)
-
-
-def size(folder: str) -> int:
-    """Bytes on the disk."""
-    return sum(
-        os.lstat(os.path.join(where, file)).st_blocks * 512 for where, _, files in os.walk(folder) for file in files
-    )
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -11,16 +11,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import interpreter
 from interpreter import Refused
+from wheels import Wheel, normalized
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROBE = os.path.join(HERE, "probe_packages.py")
 
 #: Packages' own tests: they stay, for some packages import parts of them, but are not compiled ahead.
 TESTS = r"/tests?/"
+
+#: What pip puts beside the modules: commands, settings and manual pages.
+OUTSIDE = ("bin", "etc", "share")
+
+#: What pip calls packages that do not go together.
+IMPOSSIBLE = "ResolutionImpossible"
 
 #: How many wheels one run of pip downloads: what is complete is kept if a later one fails.
 BATCH = 8
@@ -37,7 +44,7 @@ class Profile:
 
 
 PROFILES = {
-    "default": Profile(["requirements.txt"], 359, 1400),
+    "default": Profile(["requirements.txt"], 359, 1520),
     "e2b": Profile(["requirements.txt", "requirements-e2b.txt"], 528, 2100),
 }
 
@@ -54,9 +61,8 @@ class Pin:
         return " ".join(["{}=={}".format(self.name, self.version)] + ["--hash=sha256:" + one for one in self.hashes])
 
 
-def normalized(name: str) -> str:
-    """The name of a package as package indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+def digest_of(pins: Iterable[Pin]) -> str:
+    return hashlib.sha256("\n".join(pin.line() for pin in pins).encode()).hexdigest()
 
 
 def pinned(lists: Iterable[str], minor: int) -> List[Pin]:
@@ -92,48 +98,29 @@ def pip() -> List[str]:
 # What is added
 
 
-def local_wheels(given: Iterable[str], kept: str) -> List[str]:
-    """Copies the wheels that are given as files, or as folders of them, into a folder. Returns what is to be installed."""
-    asked = []
-    for one in given:
-        if not (one.endswith(".whl") or os.path.isdir(one)):
-            asked.append(one)
-            continue
-        folder = [os.path.join(one, name) for name in sorted(os.listdir(one))] if os.path.isdir(one) else [one]
-        wheels = [path for path in folder if path.endswith(".whl")]
-        if not wheels:
-            raise Refused("{} has no wheels".format(one), "name a folder with files that end with .whl")
-        for wheel in wheels:
-            parts = os.path.basename(wheel).split("-")
-            if len(parts) < 5 or not os.path.isfile(wheel):
-                raise Refused("{} is no wheel".format(wheel), "name a file such as thing-1.0-py3-none-any.whl")
-            os.makedirs(kept, exist_ok=True)
-            shutil.copy(wheel, kept)
-            asked.append("{}=={}".format(normalized(parts[0]), parts[1]))
-    return asked
+def plain(asked: str) -> str:
+    """The name of the package in what was asked for."""
+    return normalized(re.split(r"[^A-Za-z0-9._-]", asked, maxsplit=1)[0])
 
 
-def resolved(asked: Sequence[str], base: Sequence[Pin], wheels: str) -> List[Pin]:
-    """What must be added to `base` for the packages that are asked for, in the versions that pip takes now."""
+def resolved(
+    asked: Sequence[str], base: Sequence[Pin], before: Sequence[Pin], wheels: Sequence[Wheel], profile: str
+) -> List[Pin]:
+    """What must be added to `base` for the packages that are asked for, in the versions that pip takes now; those that
+    were there before stay as they are if that is possible."""
     for one in asked:
         if not re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._-]+\])?([=<>!~][A-Za-z0-9.,*+!<>=~ -]*)?$", one):
             raise Refused(
                 "{!r} is not the name of a package".format(one), "write NAME or NAME==VERSION, or the path of a wheel"
             )
-    with tempfile.TemporaryDirectory() as folder:
-        constraints, report = os.path.join(folder, "constraints.txt"), os.path.join(folder, "report.json")
-        with open(constraints, "w", encoding="utf-8") as file:
-            file.writelines("{}=={}\n".format(pin.name, pin.version) for pin in base)
-        command = pip() + ["install", "--dry-run", "--ignore-installed", "--quiet", "--no-input", "--report", report]
-        command += ["--only-binary", ":all:", "--target", os.path.join(folder, "site"), "-c", constraints]
-        command += ["--find-links", wheels] if os.path.isdir(wheels) else []
-        if subprocess.run(command + list(asked), env=settings()).returncode:
-            raise Refused(
-                "pip finds no wheels of {} that go with the pinned packages".format(", ".join(asked)),
-                "see what it says above; another version may: --with 'NAME<2'",
-            )
-        with open(report, encoding="utf-8") as file:
-            found = json.load(file)["install"]
+    files = {wheel.name: wheel.path for wheel in wheels}
+    sources = [files.get(plain(one), one) for one in asked]
+    say("asking pip what {} needs".format(", ".join(asked)))
+    found, said = report(sources, list(base) + list(before))
+    if found is None and before and IMPOSSIBLE in said:
+        found, said = report(sources, base)
+    if found is None:
+        raise unresolved(asked, said, profile)
     known = {pin.name for pin in base}
     pins = []
     for package in found:
@@ -141,6 +128,78 @@ def resolved(asked: Sequence[str], base: Sequence[Pin], wheels: str) -> List[Pin
         if name not in known:
             pins.append(Pin(name, version, [sha256_of(package["download_info"])]))
     return sorted(pins, key=lambda pin: pin.name)
+
+
+def report(sources: Sequence[str], limits: Sequence[Pin]) -> Tuple[Optional[List[Any]], str]:
+    """What pip would install for these, beside packages in these versions: None where it cannot; and what it says."""
+    with tempfile.TemporaryDirectory() as folder:
+        constraints, path = os.path.join(folder, "constraints.txt"), os.path.join(folder, "report.json")
+        with open(constraints, "w", encoding="utf-8") as file:
+            file.writelines("{}=={}\n".format(pin.name, pin.version) for pin in limits)
+        command = pip() + ["install", "--dry-run", "--ignore-installed", "--no-input", "--report", path]
+        command += ["--only-binary", ":all:", "--target", os.path.join(folder, "site"), "-c", constraints]
+        command += ["--progress-bar", "off"] + list(sources)
+        # What does not go together is told in the ordinary output only.
+        done = subprocess.run(
+            command,
+            env=settings(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            universal_newlines=True,
+            errors="replace",
+        )
+        if done.returncode:
+            return None, done.stdout
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)["install"], done.stdout
+
+
+def unresolved(asked: Sequence[str], said: str, profile: str) -> Refused:
+    """Why pip found nothing, as what it said tells, and what to do about it."""
+    say("\n".join(line for line in said.splitlines() if re.match(r"WARNING|ERROR", line)))
+    listing = "{} -m pip index versions {{}}".format(sys.executable)
+    names = [plain(one) for one in asked]
+    conflicts = re.findall(r"^ +(\S+) (?:(\S+) )?depends on ([^;\n]+)", said, re.MULTILINE)
+    pinned = re.findall(r"^ +The user requested \(constraint\) (\S+)$", said, re.MULTILINE)
+    if IMPOSSIBLE in said and (conflicts or pinned):
+        reasons = ["{} {} needs {}".format(*one).replace("  ", " ") for one in conflicts[:5]]
+        reasons = reasons or re.findall(r"^ +The user requested ([^( ].*)$", said, re.MULTILINE)
+        name = next((one[0] for one in conflicts if normalized(one[0]) in names), plain(reasons[0]) if reasons else "")
+        name = name if normalized(name) in names else names[-1]
+        fixed = ", ".join(pinned[:5])
+        why = "{}; the profile {} has {}".format("; ".join(reasons), profile, fixed) if pinned else "; ".join(reasons)
+        if not conflicts:
+            return Refused("asked for: " + why, "leave --with {} away".format(reasons[0] if reasons else asked[-1]))
+        return Refused(
+            why,
+            "another version of {0} may go with them: {1} lists all; then --with {0}== and one of those".format(
+                name, listing.format(name)
+            ),
+        )
+    missing = re.search(r"No matching distribution found for ([^\s(]+)", said)
+    if missing is None:
+        return Refused("pip cannot resolve {}".format(", ".join(asked)), "see what it says above")
+    wanted, name = missing.group(1), plain(missing.group(1))
+    found = re.search(r"\(from versions: ([^)]*)\)", said)
+    versions = found.group(1).split(", ") if found and found.group(1) not in ("", "none") else []
+    if versions and name in [plain(one) for one in asked]:
+        return Refused(
+            "there is no wheel of {} for this Python; there are wheels of {}".format(wanted, ", ".join(versions[-8:])),
+            "--with {}=={}".format(name, versions[-1]),
+        )
+    if "Retrying (" in said:
+        return Refused(
+            "pip does not reach its package index",
+            "see what it says above; without a network, give the wheels: --with and a file or a folder",
+        )
+    needed = "" if name in [plain(one) for one in asked] else ", which {} needs".format(", ".join(asked))
+    return Refused(
+        "pip finds no wheel of {} for this Python{}".format(wanted, needed),
+        "see whether the name is right: {0} lists its versions. Where there is only source, make a wheel "
+        "({1} -m pip wheel --no-deps {2}) and give its path to --with".format(
+            listing.format(name), sys.executable, name
+        ),
+    )
 
 
 def sha256_of(source: Any) -> str:
@@ -161,9 +220,9 @@ def sha256_of(source: Any) -> str:
 # Installing
 
 
-def install(site: str, pins: Sequence[Pin], downloads: str, wheels: str) -> None:
-    """Installs the wheels, each held against its hash. Those that are complete stay in `downloads` until all are installed."""
-    fetch(pins, downloads, wheels)
+def install(site: str, pins: Sequence[Pin], downloads: str) -> None:
+    """Installs the wheels of a folder, each held against its hash."""
+    say("installing {} ({} MB of wheels)".format(counted(pins), sum(sizes(pins, downloads)) // 1000000))
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
         listed.writelines(pin.line() + "\n" for pin in pins)
         listed.flush()
@@ -173,20 +232,44 @@ def install(site: str, pins: Sequence[Pin], downloads: str, wheels: str) -> None
         if subprocess.run(command, env=settings()).returncode:
             raise Refused("pip could not install the packages", "see what it says above")
     # Commands and their manual pages; a folder here would be taken for a module.
-    for folder in ("bin", "etc", "share"):
+    for folder in OUTSIDE:
         shutil.rmtree(os.path.join(site, folder), ignore_errors=True)
 
 
-def fetch(pins: Sequence[Pin], downloads: str, wheels: str) -> None:
-    """Downloads the wheels that are not there, some at a time."""
+def arrived(downloads: str) -> Dict[str, str]:
+    """The files that are there, by their hashes."""
+    paths = [os.path.join(downloads, name) for name in os.listdir(downloads)] if os.path.isdir(downloads) else []
+    return {hashed(path) or "": path for path in paths if os.path.isfile(path)}
+
+
+def sizes(pins: Sequence[Pin], downloads: str) -> List[int]:
+    """Bytes of those wheels that are there."""
+    there = arrived(downloads)
+    return [os.path.getsize(there[one]) for pin in pins for one in pin.hashes if one in there]
+
+
+def absent(pins: Sequence[Pin], downloads: str, wheels: Sequence[Wheel]) -> List[Pin]:
+    """The packages whose wheels must be downloaded: no file is there with the right hash."""
+    there = set(arrived(downloads)).union(hashed(wheel.path) for wheel in wheels)
+    return [pin for pin in pins if not there.intersection(pin.hashes)]
+
+
+def fetch(pins: Sequence[Pin], downloads: str, wheels: Sequence[Wheel]) -> None:
+    """Puts the wheels of these packages into a folder: those that are there, and downloads of the others, some at a time."""
     os.makedirs(downloads, exist_ok=True)
-    there = {hashed(os.path.join(downloads, name)) for name in os.listdir(downloads)}
-    left = [pin for pin in pins if not there.intersection(pin.hashes)]
+    hashes = {one for pin in pins for one in pin.hashes}
+    for wheel in wheels:
+        if hashed(wheel.path) in hashes:
+            shutil.copyfile(wheel.path, os.path.join(downloads, os.path.basename(wheel.path)))
+    left = absent(pins, downloads, wheels)
     command = pip() + ["download", "--quiet", "--no-input", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
-    command += ["--dest", downloads] + (["--find-links", wheels] if os.path.isdir(wheels) else [])
+    command += ["--dest", downloads]
     for start in range(0, len(left), BATCH):
+        batch = left[start : start + BATCH]
+        names = ", ".join(pin.name for pin in batch)
+        say("downloading {} to {} of {}: {}".format(start + 1, start + len(batch), len(left), names))
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
-            listed.writelines(pin.line() + "\n" for pin in left[start : start + BATCH])
+            listed.writelines(pin.line() + "\n" for pin in batch)
             listed.flush()
             if subprocess.run(command + ["-r", listed.name], env=settings()).returncode == 0:
                 continue
@@ -248,6 +331,14 @@ def probed(site: str, packages: Iterable[str]) -> Dict[str, Any]:
 
 
 # Helpers
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def counted(pins: Sequence[Pin]) -> str:
+    return "1 package" if len(pins) == 1 else "{} packages".format(len(pins))
 
 
 def hashed(path: str) -> Optional[str]:

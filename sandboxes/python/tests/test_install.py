@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import zipfile
 HERE = pathlib.Path(__file__).resolve().parents[2] / "native"
 sys.path.insert(0, str(HERE))
 
+import folder
 import install
 import interpreter
 import packages
@@ -57,24 +59,24 @@ class WhatCanBeEmbedded(unittest.TestCase):
             self.assertIn(part, message)
 
     def test_an_old_python_can_read_far_enough_to_say_so(self):
-        for file in ("install.py", "interpreter.py", "packages.py"):
+        for file in ("folder.py", "install.py", "interpreter.py", "packages.py", "reuse.py", "wheels.py"):
             ast.parse((HERE / file).read_text(), feature_version=(3, 6))
 
     def test_the_library_must_have_the_name_that_is_linked_to(self):
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as home:
             variables = {
                 "Py_ENABLE_SHARED": 1,
                 "LIBDIR": "/install/lib",
                 "LDLIBRARY": "libp.so",
                 "INSTSONAME": "libp.so.1.0",
             }
-            there = pathlib.Path(folder, "lib")
+            there = pathlib.Path(home, "lib")
             there.mkdir()
             (there / "libp.so.1.0").touch()
-            self.assertIsNone(interpreter.library(variables.get, folder))
+            self.assertIsNone(interpreter.library(variables.get, home))
             (there / "libp.so").touch()
-            self.assertEqual(interpreter.library(variables.get, folder), str(there / "libp.so.1.0"))
-            self.assertIsNone(interpreter.library({**variables, "Py_ENABLE_SHARED": 0}.get, folder))
+            self.assertEqual(interpreter.library(variables.get, home), str(there / "libp.so.1.0"))
+            self.assertIsNone(interpreter.library({**variables, "Py_ENABLE_SHARED": 0}.get, home))
 
     def test_folders_of_the_system_and_folders_in_others_are_left_out(self):
         folders = ["/usr/lib/python3.12", "/opt/p/lib/python3.12", "/opt/p/lib", "/opt/other"]
@@ -90,14 +92,14 @@ class Installing(unittest.TestCase):
         self.python = interpreter.running()
         self.python.library = self.python.library or "/usr/lib/libpython.so"
         self.enterContext(unittest.mock.patch.dict(os.environ, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(self.root)))
-        self.enterContext(unittest.mock.patch.object(install, "say"))
+        self.said = self.enterContext(unittest.mock.patch.object(packages, "say"))
         self.spoken = self.enterContext(
             unittest.mock.patch.object(install, "protocol_of", return_value={"protocol": 7, "version": "1.2.3"})
         )
         self.worker = self.root / "worker"
         self.worker.write_bytes(b"one")
 
-    def wheel(self, version, package="thing", needs=""):
+    def wheel(self, version, package="thing", needs="", also=None):
         """Makes a wheel and the requirements that ask for it."""
         name = f"{package}-{version}"
         needed = f"Requires-Dist: {needs}\n" if needs else ""
@@ -106,6 +108,7 @@ class Installing(unittest.TestCase):
             f"{name}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n{needed}",
             f"{name}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         }
+        files.update(also or {})
         record = f"{name}.dist-info/RECORD"
         lines = []
         path = self.root / f"{name}-py3-none-any.whl"
@@ -124,7 +127,11 @@ class Installing(unittest.TestCase):
         profile = packages.Profile([str(requirements)], 0, 0)
         with unittest.mock.patch.dict(install.PROFILES, default=profile):
             wanted = install.chosen(self.into, self.python, install.parsed(options))
-            return install.install(self.into, self.python, str(self.worker), wanted)
+            plan = install.planned(self.into, self.python, wanted)
+            install.announce(self.into, wanted, plan)
+            done = install.install(self.into, self.python, str(self.worker), wanted, plan)
+            install.tidy(self.into, wanted, done)
+            return done
 
     def manifest(self):
         return json.loads(pathlib.Path(self.into, "manifest.json").read_text())
@@ -194,10 +201,10 @@ class Installing(unittest.TestCase):
 
     def test_a_folder_of_wheels_is_added_and_is_not_needed_again(self):
         requirements = self.wheel("1.0")
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as given:
             self.wheel("2.0", "more")
-            os.rename(self.root / "more-2.0-py3-none-any.whl", os.path.join(folder, "more-2.0-py3-none-any.whl"))
-            self.assertTrue(self.install(requirements, "--with", folder))
+            os.rename(self.root / "more-2.0-py3-none-any.whl", os.path.join(given, "more-2.0-py3-none-any.whl"))
+            self.assertTrue(self.install(requirements, "--with", given))
         self.wheel("1.1")
         self.assertTrue(self.install(self.root / "thing.txt"))
         self.assertEqual(self.manifest()["packages"], {"more": "2.0", "thing": "1.1"})
@@ -212,6 +219,177 @@ class Installing(unittest.TestCase):
                 with self.subTest(name), self.assertRaises(Refused):
                     self.install(requirements, f"--with={name}")
         self.assertEqual(self.manifest(), before)
+
+    def named(self):
+        """What lies beside the installation, and the installation."""
+        return sorted(name for name in os.listdir(self.root) if name.startswith("native"))
+
+    def refused(self, requirements, *options):
+        with unittest.mock.patch.object(packages.subprocess, "run", side_effect=quiet(subprocess.run)):
+            with self.assertRaises(Refused) as caught:
+                self.install(requirements, *options)
+        return f"{caught.exception} / {caught.exception.fix}"
+
+    def spoken_lines(self):
+        return [call.args[0] for call in self.said.call_args_list]
+
+    def test_a_file_that_is_no_wheel_for_this_python_is_refused_and_nothing_of_it_stays(self):
+        requirements = self.wheel("1.0")
+        self.install(requirements)
+        self.wheel("2.0", "more")
+        good = (self.root / "more-2.0-py3-none-any.whl").read_bytes()
+        torn = bytearray(good)
+        torn[good.index(b"__version__")] ^= 1
+        with tempfile.TemporaryDirectory() as given:
+            cases = {
+                "more-2.0-py3-none-any.whl": (b"junk", "is no wheel"),
+                "more-2.0-1-py3-none-any.whl": (bytes(torn), "is damaged: more.py"),
+                "more-2.0-cp39-cp39-win_amd64.whl": (good, "is for cp39-cp39-win_amd64"),
+                "less-2.0-py3-none-any.whl": (good, "has the name of another package: more"),
+                "more.whl": (good, "has not the name of a wheel"),
+                "more-2.0.tar.gz": (good, "has not the name of a wheel"),
+            }
+            for name, (content, why) in cases.items():
+                path = pathlib.Path(given, name)
+                path.write_bytes(content)
+                with self.subTest(name):
+                    self.assertIn(why, self.refused(requirements, "--with", str(path)))
+                    self.assertEqual(self.named(), ["native"])
+                path.unlink()
+            # What fits is said, and a wheel that fits is taken though another one lies beside it.
+            pathlib.Path(given, "more-2.0-cp39-cp39-win_amd64.whl").write_bytes(good)
+            tag = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+            self.assertIn(f"take a wheel for {tag}-{tag}-", self.refused(requirements, "--with", given))
+            pathlib.Path(given, "more-2.0-py3-none-any.whl").write_bytes(good)
+            self.assertTrue(self.install(requirements, "--with", given))
+            self.assertEqual(os.listdir(os.path.join(self.into, "wheels")), ["more-2.0-py3-none-any.whl"])
+        self.assertTrue(self.install(requirements, "--without", "more"))
+        self.assertTrue(self.install(requirements, "--with", "more"))
+        self.assertEqual(self.manifest()["packages"], {"more": "2.0", "thing": "1.0"})
+
+    def test_another_wheel_of_the_same_version_is_installed(self):
+        requirements = self.wheel("1.0")
+        path = self.root / "more-2.0-py3-none-any.whl"
+        for needs in ("", "thing"):
+            self.wheel("2.0", "more", needs=needs)
+            self.assertTrue(self.install(requirements, "--with", str(path)))
+            (added,) = self.manifest()["wanted"]["added"]
+            self.assertEqual(added[2], [hashlib.sha256(path.read_bytes()).hexdigest()])
+            self.assertFalse(self.install(requirements, "--with", str(path)))
+
+    def test_only_what_differs_is_downloaded_and_installed(self):
+        requirements = self.wheel("1.0")
+        self.install(requirements)
+        site = pathlib.Path(self.into, "site")
+        number = (site / "thing.py").stat().st_ino
+        kept = [site / "thing.py", *(site / "__pycache__").glob("thing.*.pyc")]
+        self.assertEqual(len(kept), 2)
+        os.remove(self.root / "thing-1.0-py3-none-any.whl")
+
+        self.wheel("2.0", "more")
+        self.assertTrue(self.install(requirements, "--with", "more"))
+        self.assertIn("packages: 1 stay; to install: more 2.0; wheels to download: 1", self.spoken_lines())
+        self.assertEqual((site / "thing.py").stat().st_ino, number)
+        self.assertTrue(all(path.is_file() for path in kept))
+        self.assertEqual(len(list((site / "__pycache__").glob("more.*.pyc"))), 1)
+
+        self.assertTrue(self.install(requirements, "--without", "more"))
+        self.assertIn("packages: 1 stay; to remove: more", self.spoken_lines())
+        self.assertEqual([path.name for path in site.rglob("*") if "more" in path.name], [])
+        self.assertEqual((site / "thing.py").stat().st_ino, number)
+
+    def test_a_package_whose_files_are_not_all_there_is_installed_again(self):
+        requirements = self.wheel("1.0")
+        self.wheel("2.0", "more")
+        self.install(requirements, "--with", "more")
+        pathlib.Path(self.into, "site", "thing.py").unlink()
+        self.assertTrue(self.install(requirements))
+        self.assertIn("packages: 1 stay; to install: thing 1.0; wheels to download: 1", self.spoken_lines())
+        self.assertTrue(pathlib.Path(self.into, "site", "thing.py").is_file())
+
+    def test_an_installation_of_an_earlier_version_of_the_script_is_taken_over(self):
+        requirements = self.wheel("1.0")
+        self.install(requirements)
+        manifest = self.manifest()
+        del manifest["pins"]
+        pathlib.Path(self.into, "manifest.json").write_text(json.dumps(manifest))
+        os.remove(self.root / "thing-1.0-py3-none-any.whl")
+        self.wheel("2.0", "more")
+        self.assertTrue(self.install(requirements, "--with", "more"))
+        self.assertEqual(self.manifest()["packages"], {"more": "2.0", "thing": "1.0"})
+
+    def test_a_file_of_two_packages_is_that_of_the_one_that_stays(self):
+        requirements = self.wheel("1.0")
+        self.wheel("2.0", "more", also={"thing.py": "__version__ = 'of more'\n"})
+        self.install(requirements, "--with", "more")
+        self.install(requirements, "--without", "more")
+        content = pathlib.Path(self.into, "site", "thing.py").read_text()
+        self.assertEqual(content, "__version__ = '1.0'\n")
+
+    def test_sizes_are_said_only_before_something_is_installed(self):
+        requirements = self.wheel("1.0")
+        self.wheel("2.0", "more")
+        self.refused(requirements, "--without", "more")
+        self.assertEqual(self.spoken_lines(), [])
+        self.install(requirements)
+        self.assertIn(
+            "profile default: 1 wheels to install (1 to download, about 0 MB), about 0 MB on the disk",
+            self.spoken_lines(),
+        )
+        self.said.reset_mock()
+        self.assertFalse(self.install(requirements))
+        self.assertEqual(self.spoken_lines(), [])
+
+    def test_what_a_stopped_run_left_is_removed_by_the_next_and_it_says_so(self):
+        requirements = self.wheel("1.0")
+        self.install(requirements)
+        for name in (".old", ".new", ".wheels", ".gone-1"):
+            os.mkdir(self.into + name)
+            pathlib.Path(self.into + name, "file").touch()
+        folder.discard(self.into, folder.leftovers(self.into), "left")
+        # Wheels stay until it is known that nothing needs them.
+        self.assertEqual(self.named(), ["native", "native.wheels"])
+        self.assertFalse(self.install(requirements))
+        self.assertEqual(self.named(), ["native"])
+        said = "\n".join(self.spoken_lines())
+        for name in (".old", ".new", ".wheels", ".gone-1"):
+            self.assertIn(self.into + name, said)
+
+    def test_a_run_that_is_stopped_while_it_removes_the_old_folder_has_freed_its_name(self):
+        self.install(self.wheel("1.0"))
+        with unittest.mock.patch.object(folder.shutil, "rmtree", side_effect=stopped(".gone-")):
+            with self.assertRaises(KeyboardInterrupt):
+                self.install(self.wheel("2.0"))
+        self.assertEqual(self.manifest()["packages"], {"thing": "2.0"})
+        self.assertFalse({"native.old", "native.new", "native.wheels"} & set(self.named()))
+        folder.discard(self.into, folder.leftovers(self.into), "left")
+        self.assertEqual(self.named(), ["native"])
+
+    def test_a_refusal_names_the_package_and_what_there_is(self):
+        requirements = self.wheel("1.0")
+        self.wheel("2.0", "other", needs="thing>=2")
+        self.wheel("2.0", "more")
+        self.wheel("2.5", "more")
+        self.install(requirements)
+        said = self.refused(requirements, "--with", "more==9")
+        self.assertIn("there are wheels of 2.0, 2.5 / --with more==2.5", said)
+        said = self.refused(requirements, "--with", "other")
+        self.assertIn("other 2.0 needs thing>=2; the profile default has thing==1.0", said)
+        self.assertIn("index versions other", said)
+        self.assertIn("no wheel of unheard-of for this Python", self.refused(requirements, "--with", "unheard-of"))
+        self.assertIn("thing<1", self.refused(requirements, "--with", "thing<1"))
+        self.assertIn("has thing 1.0", self.refused(requirements, "--with", "thing==2.0"))
+        self.assertIn("there is no file or folder ./none", self.refused(requirements, "--with", "./none"))
+        self.assertIn("belongs to the profile default", self.refused(requirements, "--without", "Thing"))
+        self.assertIn("no package was added", self.refused(requirements, "--without", "more"))
+
+    def test_a_package_of_the_profile_is_said_to_be_there_already(self):
+        requirements = self.wheel("1.0")
+        self.install(requirements)
+        for name in ("thing", "Thing==1.0", str(self.root / "thing-1.0-py3-none-any.whl")):
+            self.said.reset_mock()
+            self.assertFalse(self.install(requirements, "--with", name))
+            self.assertEqual(self.spoken_lines(), ["thing 1.0 is in the profile default already"])
 
     def test_wheels_that_arrived_are_not_fetched_again(self):
         requirements = self.wheel("1.0")
@@ -239,20 +417,20 @@ class Installing(unittest.TestCase):
     def test_a_run_that_was_killed_between_two_renames_is_put_right(self):
         self.install(self.wheel("1.0"))
         os.rename(self.into, self.into + ".old")
-        install.recover(self.into)
+        folder.recover(self.into)
         self.assertEqual(self.manifest()["packages"], {"thing": "1.0"})
 
     def test_a_folder_with_something_else_in_it_is_not_replaced(self):
         os.mkdir(self.into)
-        install.replaceable(self.into)
+        folder.replaceable(self.into)
         pathlib.Path(self.into, "letters").touch()
         with self.assertRaises(Refused):
-            install.replaceable(self.into)
+            folder.replaceable(self.into)
 
     def test_a_second_run_at_the_same_time_is_refused(self):
-        with install.alone(self.into):
+        with folder.alone(self.into):
             with self.assertRaises(Refused):
-                with install.alone(self.into):
+                with folder.alone(self.into):
                     pass
 
     def test_a_worker_that_does_not_report_its_protocol_leaves_the_old_installation_whole(self):
@@ -297,6 +475,18 @@ install_protocol_of = install.protocol_of
 
 def quiet(run):
     return lambda *args, **options: run(*args, **{"stderr": subprocess.DEVNULL, **options})
+
+
+def stopped(name):
+    """`rmtree`, and Ctrl-C where the folder has this in its name."""
+
+    def remove(path, *args, **options):
+        if name in path:
+            raise KeyboardInterrupt
+        rmtree(path, *args, **options)
+
+    rmtree = shutil.rmtree
+    return remove
 
 
 if __name__ == "__main__":
