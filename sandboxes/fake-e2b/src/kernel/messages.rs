@@ -83,7 +83,10 @@ mod tests {
                     Value::Object(_) => "object",
                 };
                 let types = fields.as_object_mut().unwrap().entry(name).or_insert_with(|| json!([]));
-                types.as_array_mut().unwrap().push(name_of_type.into());
+                let types = types.as_array_mut().unwrap();
+                if !types.contains(&name_of_type.into()) {
+                    types.push(name_of_type.into());
+                }
             }
         }
         assert_eq!(&found, listed);
