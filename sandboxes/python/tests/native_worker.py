@@ -7,6 +7,7 @@ for the zygote, and each case runs in a child of it. There is no jail here, and 
 import ast
 import contextlib
 import functools
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -25,7 +26,7 @@ PYTHON = HERE.parent
 HOME = tempfile.mkdtemp(prefix="switchtower-inside-", dir="/var/tmp")
 PACKAGES = """
 numpy pandas matplotlib.pyplot sympy scipy.stats scipy.optimize scipy.signal sklearn.linear_model sklearn.ensemble
-sklearn.model_selection sklearn.datasets PIL.Image pandas.plotting._matplotlib
+sklearn.model_selection sklearn.datasets packaging.requirements PIL.Image pandas.plotting._matplotlib
 """.split()
 
 DATA, CHART = "application/vnd.e2b.data+json", "application/vnd.e2b.chart+json"
@@ -303,8 +304,8 @@ class Needs(Case):
         ("import urllib.request as u; u.urlopen('https://example.org/x')", "NETWORK", "example.org", "URLError"),
         ("import asyncio; asyncio.run(asyncio.open_connection('192.0.2.1', 80))", "NETWORK", "a socket", "OSError"),
         ("import subprocess; subprocess.run(['git', 'status'])", "PROCESS", "git status", "FileNotFoundError"),
-        ("import subprocess; subprocess.check_output('id', shell=True)", "PROCESS", "id", "FileNotFoundError"),
-        ("import os; os.system('id')", "PROCESS", "id", "PermissionError"),
+        ("import subprocess; subprocess.check_output('id', shell=True)", "PROCESS", "id", "CalledProcessError"),
+        ("import os; os.system('id')", "PROCESS", "id", 0),
         ("import os; os.fork()", "PROCESS", "os.fork", "PermissionError"),
         ("import os; os.kill(1, 9)", "PROCESS", "os.kill(1)", "PermissionError"),
         ("import multiprocessing as m; m.Process(target=print).start()",
@@ -327,6 +328,7 @@ class Needs(Case):
                 ran = run(f"import atexit; atexit.register(print, 'never')\n{source}", moves=True)
                 self.assertEqual((ran.ending, ran.lacked, ran.out), (None, [(what, detail)], ""), ran)
 
+    @needs("packaging")
     def test_pip_is_answered_where_it_has_nothing_to_do_and_needs_a_process_otherwise(self):
         satisfied = "Requirement already satisfied: packaging>=20 in /usr/local/lib/python3/site-packages"
         answered = (
@@ -353,12 +355,192 @@ subprocess.run(command)
         self.assertEqual((ran.ending, ran.lacked), (("finished", 0), []), ran)
         self.assertTrue(ran.out.endswith(")\n") and satisfied in ran.out, ran)
         for command in ("pip install nothing-of-this-name", "pip install packaging==1.0", "pip install -e .", "pip uninstall -y packaging",
-                        "pip install -r missing.txt", "pip download packaging"):  # fmt: skip
+                        "pip install -r missing.txt", "pip download packaging", "pip install --force-reinstall packaging"):  # fmt: skip
             with self.subTest(command):
                 ran = run(f"import subprocess\nprint(subprocess.run({command!r}, shell=True).returncode)")
                 self.assertEqual((ran.lacked, ran.out), ([("PROCESS", command)], "1\n"), ran)
-        ran = run("import os\nprint(os.system('pip install packaging && ls'))")
-        self.assertEqual(ran.lacked, [("PROCESS", "pip install packaging && ls")], ran)
+
+    @needs("packaging")
+    def test_lines_of_pip_and_of_small_tools_run_as_a_shell_runs_them(self):
+        version = importlib.metadata.version("packaging")
+        satisfied = f"Requirement already satisfied: packaging in /usr/local/lib/python3/site-packages ({version})\n"
+        missing = "ERROR: No matching distribution found for nothing-of-it\n"
+        for command, out in (
+            ("pip install -q packaging && echo ok", "ok\n"),
+            (
+                "pip install packaging pip | tail -1",
+                satisfied.replace("packaging in", "pip in").replace(version, "25.3"),
+            ),
+            ("pip install packaging; pip install packaging", satisfied * 2),
+            ("pip install packaging || echo no", satisfied),
+            ("pip install nothing-of-it 2>/dev/null || echo no", "no\n"),
+            ("pip install nothing-of-it 2>&1 | tail -n 1; echo then", missing + "then\n"),
+            ("pip install nothing-of-it 2>/dev/null && echo no\ntrue", ""),
+            ("pip list 2>/dev/null | grep -cE '^(packaging|pip) '", "2\n"),
+            ("pip freeze | grep -v x | grep packaging==", f"packaging=={version}\n"),
+            ("PIP_NO_INPUT=1 python3 -m pip install -q packaging && echo ok", "ok\n"),
+            ("cd /tmp && pip install packaging", satisfied),
+            ("bash -c 'pip install packaging'", satisfied),
+            ("sh -c \"pip install -q 'packaging>1' && echo in\" && echo out", "in\nout\n"),
+            ("sudo -H pip install packaging", satisfied),
+            ("env A=1 pip install packaging", satisfied),
+            ("python -u -m pip install packaging", satisfied),
+            ("pip install packaging # the newest", satisfied),
+            ("# first\npip install packaging\n\npip install packaging\n", satisfied * 2),
+            ("pip install \\\n  -q \\\n  packaging &&\n echo 'a;b' \"c d\"", "a;b c d\n"),
+            ("echo packaging > /dev/null; pip install packaging >/dev/null 2>&1; echo end", "end\n"),
+            ("echo packaging | pip install -r /dev/stdin", satisfied),
+            ("pip list | head -n 2 | tail -n +2 | grep -v -e -; false || echo end", "end\n"),
+        ):
+            with self.subTest(command):
+                ran = run(
+                    f"import subprocess\nprint(subprocess.run({command!r}, shell=True, stdout=subprocess.PIPE, text=True).stdout, end='')"
+                )
+                self.assertEqual((ran.ending, ran.out), (("finished", 0), out), ran)
+                self.assertEqual(ran.lacked, [("PROCESS", "pip install nothing-of-it")] * command.count("nothing"), ran)
+        ran = run("import subprocess\nprint(subprocess.getoutput('pip list | grep -i ^PACKAGING'))")
+        self.assertEqual(ran.out.split(), ["packaging", version], ran)
+        for command in ("pip install packaging && ls", "pip install $x", "pip install packaging > log", "pip install `x`",
+                        "(pip list)", "pip list &", "cat <<E | pip list", "grep -r x .; pip list", "pip list | wc -l"):  # fmt: skip
+            with self.subTest(command):
+                self.assertEqual(run(f"import os\nos.system({command!r})").lacked, [("PROCESS", command)])
+
+    @needs("packaging")
+    def test_cells_run_pip_in_every_way_that_a_notebook_has(self):
+        version = importlib.metadata.version("packaging")
+        satisfied = f"Requirement already satisfied: packaging in /usr/local/lib/python3/site-packages ({version})\n"
+        for cell, out in (
+            ("for p in ['packaging', 'packaging']:\n    !pip install {p}\nprint(_exit_code)", satisfied * 2 + "0\n"),
+            ("get_ipython().system('pip install packaging')", satisfied),
+            ("print(get_ipython().getoutput('pip install packaging').n)", satisfied),
+            ("get_ipython().run_line_magic('pip', 'install packaging')", satisfied),
+            ("def f(name):\n    rows = !pip install $name | tail -1\n    print(rows.s)\nf('packaging')", satisfied),
+            ("%%bash\npip install -q packaging\npip install packaging", satisfied),
+            ("%%sh\npip install packaging | tail -1\necho ok", satisfied + "ok\n"),
+            ("%pip install packaging", satisfied),
+            ("pip install packaging", satisfied),
+        ):
+            with self.subTest(cell):
+                ran = cells(cell)
+                self.assertEqual((ran.ending[0].ending, ran.out, ran.lacked), (("finished", 0), out, []), ran)
+        ran = cells("!pip uninstall -y packaging\nprint('on', _exit_code)")
+        self.assertIn("ERROR: ", ran.out)
+        self.assertTrue(ran.out.endswith("on 1\n"), ran)
+        self.assertEqual(ran.lacked, [("PROCESS", "pip uninstall -y packaging")])
+
+    @needs("packaging")
+    def test_pip_reads_files_of_requirements_as_pip_does_and_never_waits_for_one(self):
+        source = """
+import os, subprocess
+def pip(*words, **options):
+    ran = subprocess.run(["pip", "install", *words], capture_output=True, text=True, timeout=20, **options)
+    return ran.returncode, ran.stdout.replace("/usr/local/lib/python3/site-packages ", "")[:-1], ran.stderr
+os.makedirs("deep/er")
+open("deep/a.txt", "w", encoding="utf-8-sig").write("-r er/b.txt\\n--index-url https://example.org/simple\\n-c c.txt\\npip\\n")
+open("deep/er/b.txt", "w").write("packaging \\\\\\n  >= 1 # comment\\n\\n# all\\nnothing-of-it; python_version < '3'\\n")
+open("deep/c.txt", "w").write("packaging>2\\nunused<1\\n")
+code, out, _ = pip("-r", "deep/a.txt")
+lines = [line.rpartition(" (")[0] or line for line in out.splitlines()]
+assert (code, lines) == (0, [
+    "Requirement already satisfied: packaging>=1 in",
+    "Ignoring nothing-of-it: markers 'python_version < \\"3\\"' don't match your environment",
+    "Requirement already satisfied: pip in",
+]), (code, out)
+assert pip("packaging; python_version > '3.8'")[1].startswith("Requirement already satisfied: packaging in (")
+assert pip("-Uq", "-rdeep/a.txt") == (0, "", "")
+assert pip("-r", "/dev/stdin", input="packaging\\n")[1].startswith("Requirement already satisfied: packaging")
+assert pip("-r", "deep/a.txt", cwd="deep")[0] == 1 and pip("-r", "er/b.txt", cwd="deep")[0] == 0
+open("c.txt", "w").write("packaging<1\\n")
+assert pip("packaging", "-c", "c.txt")[0] == 1
+os.mkfifo("pipe")
+open("long.txt", "w").write("packaging\\n" * 9000)
+open("self.txt", "w").write("-r self.txt\\n")
+for path in ("pipe", "/dev/zero", "deep", "long.txt", "self.txt", "missing.txt"):
+    code, out, error = pip("-r", path)
+    assert code == 1 and error.startswith("ERROR: ") and path in error, (code, out, error)
+"""
+        ran = run(source)
+        self.assertEqual(ran.ending, ("finished", 0), ran)
+
+    @needs("packaging")
+    def test_pip_knows_its_commands_and_options(self):
+        version = importlib.metadata.version("packaging")
+        for command, part in (
+            ("pip", "Usage:"), ("pip --help", "Usage:"), ("pip install --help", "Usage:"), ("pip -V", "pip 25.3 from"),
+            ("pip -q install packaging", ""), ("pip --no-color --timeout 5 install -vU --dry-run packaging", "already satisfied"),
+            ("pip install -f https://example.org packaging", "already satisfied"),
+            ("pip install -U pip setuptools wheel", "Requirement already satisfied: setuptools in"),
+            ("pip list --format=json", f'{{"name": "packaging", "version": "{version}"}}'),
+            ("pip list -v", "Location"), ("pip freeze --all", "pip==25.3\n"), ("pip freeze", f"packaging=={version}\n"),
+            ("pip cache purge", "Files removed: 0"), ("pip config list", ""), ("pip check", "No broken"),
+            ("pip show packaging", f"Name: packaging\nVersion: {version}\nSummary: Core utilities"),
+            ("pip show packaging", "\nRequires: \nRequired-by: "), ("pip show pip", "Name: pip\nVersion: 25.3"),
+        ):  # fmt: skip
+            with self.subTest(command):
+                ran = run(f"import os\nprint(os.system({command!r}))")
+                self.assertEqual((ran.ending, ran.lacked, ran.out[-2:]), (("finished", 0), [], "0\n"), ran)
+                self.assertIn(part, ran.out)
+                if not part:
+                    self.assertEqual(ran.out, "0\n")
+        if importlib.util.find_spec("cv2") is not None:
+            self.assertIn(
+                "already satisfied: opencv-python in", run("import os\nos.system('pip install opencv-python')").out
+            )
+        ran = run(
+            "import os, shutil\nfor name in ('pip', 'pip3'):\n    assert os.system(f'{shutil.which(name)} -q check') == 0"
+        )
+        self.assertEqual((ran.ending, ran.lacked), (("finished", 0), []), ran)
+
+    def test_a_line_for_the_shell_never_raises_and_ends_as_where_the_command_is_missing(self):
+        said = "/bin/sh: 1: nowhere: not found\n"
+        for source in (
+            "import os\nprint(os.system('nowhere -x'))",
+            "import subprocess\nprint(subprocess.run('nowhere -x', shell=True).returncode << 8)",
+            "import subprocess\nprint(subprocess.call(['nowhere -x'], shell=True) << 8)",
+        ):
+            with self.subTest(source):
+                ran = run(source)
+                self.assertEqual((ran.ending, ran.lacked), (("finished", 0), [("PROCESS", "nowhere -x")]), ran)
+                self.assertEqual((ran.out, ran.err), (f"{127 << 8}\n", said), ran)
+        ran = run("import subprocess\nprint(subprocess.getstatusoutput('nowhere -x'))")
+        self.assertEqual(ran.out, f"{(127, said[:-1])}\n", ran)
+        for source in ("subprocess.run(['nowhere'])", "subprocess.run('pip list', shell=True, cwd='missing')"):
+            with self.subTest(source):
+                self.assertEqual(run(f"import subprocess\n{source}").ending[1], "FileNotFoundError")
+
+    @needs("packaging")
+    def test_answered_processes_can_be_waited_for(self):
+        source = """
+import asyncio, os, subprocess, sys, warnings
+warnings.simplefilter("error")
+async def main():
+    made = asyncio.create_subprocess_exec(sys.executable, "-m", "pip", "install", "packaging", stdout=subprocess.PIPE)
+    process = await made
+    out, _ = await process.communicate()
+    assert out.startswith(b"Requirement") and process.returncode == 0, (out, process.returncode)
+    process = await asyncio.create_subprocess_shell("pip install -q nothing-of-it", stderr=subprocess.PIPE)
+    assert await process.wait() == 1 and await process.stderr.read()
+    process = await asyncio.create_subprocess_exec("pip", "install", "-r", "/dev/stdin", stdin=-1, stdout=-1)
+    out, _ = await process.communicate(b"packaging")
+    assert out.startswith(b"Requirement") and process.returncode == 0, (out, process.returncode)
+asyncio.run(main())
+first, second = subprocess.Popen(["pip", "-q", "check"]), subprocess.Popen("pip list | grep -q nothing", shell=True)
+assert first.pid != second.pid
+assert os.waitpid(second.pid, 0) == (second.pid, 1 << 8)
+os.kill(first.pid, 15)
+assert first.wait() == 0 and first.poll() == 0
+waiting = subprocess.Popen(["pip", "install", "-r", "/dev/stdin"], stdin=-1, stdout=-1)
+assert waiting.poll() is None
+waiting.stdin.close()
+assert waiting.wait() == 1
+try:
+    os.waitpid(first.pid, 0)
+except ChildProcessError:
+    print("gone")
+"""
+        ran = run(source)
+        self.assertEqual((ran.ending, ran.out), (("finished", 0), "gone\n"), ran)
+        self.assertNotIn("Warning", ran.err)
 
     def test_what_any_machine_would_refuse_is_no_need(self):
         for source in ("open('missing.txt')", "open('deep/missing.txt')", "import os; os.rmdir('nothing')", "1 / 0"):

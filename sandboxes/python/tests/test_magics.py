@@ -6,7 +6,7 @@ import package
 
 needs: list[tuple[str, str]] = []
 package.use("shared", host={"report_need": lambda what, detail: needs.append((what, detail))})
-magics, registry = package.module("magics"), package.module("magic_registry")
+magics, registry, commands = map(package.module, ("magics", "magic_registry", "cell_commands"))
 
 
 def python_of(code):
@@ -49,11 +49,35 @@ class Magics(unittest.TestCase):
         self.assertEqual(magics.split_cell("who", {"who": 1}), ("who", []))
 
     def test_commands_are_a_need_for_processes(self):
-        for code, detail in (("!ls -l", "ls -l"), ("%pip install x", "pip install x"), ("files = !ls", "ls"),
-                             ("%%bash\necho 1", "bash"), ("pip install x", "pip install x"), ("ls", "ls")):  # fmt: skip
+        for code, detail in (("!ls -l", "ls -l"), ("%pip install x > y", "pip install x > y"), ("files = !ls", "ls"), ("ls", "ls"),
+                             ("if 1:\n  !pip install x && ls", "pip install x && ls"), ("%uv run x", "uv run x"),
+                             ("%conda install x", "conda install x"), ("%sx ls", "sx ls")):  # fmt: skip
             with self.assertRaises(OSError):
                 python_of(code)
             self.assertEqual(needs.pop(), ("PROCESS", detail))
+
+    def test_commands_for_pip_are_a_need_for_its_answers_and_calls_where_these_are(self):
+        for code, python in (
+            ("%pip install x", "get_ipython().run_line_magic('pip', 'install x')\n"),
+            ("for p in 'x':\n  !pip install {p}", "for p in 'x':\n  get_ipython().system('pip install {p}')\n"),
+            (
+                "!{sys.executable} -m pip list | grep $x",
+                "get_ipython().system('{sys.executable} -m pip list | grep $x')\n",
+            ),
+            ("found = !pip list", "found = get_ipython().getoutput('pip list')\n"),
+            ("x = %sx pip list", "x = get_ipython().run_line_magic('sx', 'pip list')\n"),
+            ("!!pip list", "get_ipython().getoutput('pip list')\n"),
+        ):
+            with self.subTest(code):
+                with self.assertRaises(OSError):
+                    python_of(code)
+                self.assertEqual(needs.pop(), ("MODULE", "pip"))
+                commands.answer = lambda line: (0, "", "")
+                try:
+                    self.assertEqual(python_of(code), python)
+                finally:
+                    commands.answer = None
+                self.assertEqual(needs, [])
 
     def test_other_magics_are_a_need_for_the_shell(self):
         for code, detail in (("%prun f()", "%prun f()"), ("%%cython\n1", "%cython"), ("load a.py", "%load a.py")):

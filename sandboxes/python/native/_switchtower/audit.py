@@ -48,7 +48,8 @@ def _caller(passing: Any = ()) -> Any:
     return "", importing
 
 
-def _is_probing() -> bool:
+def is_probing() -> bool:
+    """Returns whether a library only tries whether another program is there."""
     frame: types.FrameType | None = sys._getframe(2)
     while frame is not None:
         if any(part in frame.f_code.co_filename for part in _PROBING):
@@ -124,7 +125,7 @@ def _popen(executable: Any, args: Any, folder: Any, environment: Any) -> None:
     if isinstance(words, list) and words[:2] == ["/bin/sh", "-c"]:
         words = words[2:]  # a line for the shell
     words = _text(words) if isinstance(words, (str, bytes)) else " ".join(words)
-    if not _is_probing():
+    if not is_probing():
         host.report_need("PROCESS", words)
     first = words.split()
     raise FileNotFoundError(2, "No such file or directory", first[0] if first else "")
@@ -142,7 +143,7 @@ def _process(name: str) -> Any:
                 detail = "multiprocessing.Process"
         if name == "os.system" and args:
             detail = _text(args[0])
-        if not _is_probing():
+        if not is_probing():
             host.report_need("PROCESS", detail)
         raise PermissionError(*_NO_PROCESS)
 

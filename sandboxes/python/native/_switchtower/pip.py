@@ -5,169 +5,31 @@ Any other command starts a process, which this machine does not have.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
-import re
+import shutil
 import subprocess
 import sys
+import threading
 import types
-from collections.abc import Iterator, Sequence
-from importlib import metadata
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import host, pip_command
+from . import audit, cell_commands, children, pip_answers, shell_answers, shell_line
 
-_SITE = "/usr/local/lib/python3/site-packages"
-# The pip whose answers these are.
-_VERSION = "25.3"
-_MAX_REQUIREMENTS = 200
-# Less than a pipe holds: the answer is written before anybody reads.
-_MAX_ANSWER = 60_000
-
-_QUIET = {"-q", "-qq", "-qqq", "--quiet"}
-# Options that change nothing here.
-_IGNORED = set(
-    "-U --upgrade --no-cache-dir --user --break-system-packages --disable-pip-version-check --no-input --pre --no-deps "
-    "--prefer-binary --no-warn-script-location --no-color --no-python-version-warning --system -y --yes -v".split()
-)
-# The same, with a value.
-_IGNORED_WITH_VALUE = set(
-    "-i --index-url --extra-index-url --trusted-host --root-user-action --progress-bar --timeout --retries --only-binary "
-    "--upgrade-strategy --proxy --python --default-timeout".split()
-)
-
-
-class _Impossible(Exception):
-    """What pip prints where it has neither a network nor processes."""
-
-
-def answer(words: Sequence[str], folder: str) -> str:
-    """Returns what pip prints if nothing has to be done. Raises `_Impossible` if something has, or if it is not known here."""
-    quiet = any(word in _QUIET for word in words)
-    match [word for word in words if word not in _QUIET]:
-        case ["install", *rest]:
-            return _install(rest, quiet, folder)
-        case ["--version" | "-V"]:
-            return f"pip {_VERSION} from {_SITE}/pip (python {sys.version_info[0]}.{sys.version_info[1]})\n"
-        case ["freeze"] | ["list", "--format=freeze"] | ["list", "--format", "freeze"]:
-            return "".join(f"{name}=={version}\n" for name, version in _installed().items())
-        case ["list"] | ["list", "--format=columns"]:
-            return _list()
-        case ["show", *names] if names:
-            return _show(names)
-        case ["check"]:
-            return "No broken requirements found.\n"
-    raise _Impossible("ERROR: this sandbox has no package index, and its packages cannot be changed\n")
-
-
-def _install(words: Sequence[str], quiet: bool, folder: str) -> str:
-    try:
-        from packaging.requirements import InvalidRequirement, Requirement  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise _Impossible(f"ERROR: {error}\n") from None
-
-    texts = _requirements(words, folder)
-    lines = []
-    for text in texts:
-        try:
-            wanted = Requirement(text)
-        except InvalidRequirement:
-            raise _Impossible(f"ERROR: Invalid requirement: {text!r}\n") from None
-        version = _version(wanted.name)
-        if wanted.url or wanted.marker or version is None or not wanted.specifier.contains(version, prereleases=True):
-            raise _Impossible(
-                f"ERROR: Could not find a version that satisfies the requirement {text} (from versions: {version or 'none'})\n"
-                f"ERROR: No matching distribution found for {text}\n"
-            )
-        lines.append("" if quiet else f"Requirement already satisfied: {text} in {_SITE} ({version})\n")
-    if not lines:
-        raise _Impossible('ERROR: You must give at least one requirement to install (see "pip help install")\n')
-    return "".join(lines)
-
-
-def _requirements(words: Sequence[str], folder: str) -> list[str]:
-    """Returns the requirements of `pip install`."""
-    found: list[str] = []
-    rest = iter(words)
-    for word in rest:
-        name, equals, value = word.partition("=")
-        if word in _IGNORED:
-            continue
-        if name in _IGNORED_WITH_VALUE:
-            if not equals:
-                next(rest, None)
-        elif word in ("-r", "--requirement") or name == "--requirement":
-            path = value if equals else next(rest, "")
-            try:
-                found.extend(_of_file(os.path.join(folder, path)))
-            except (OSError, UnicodeDecodeError) as error:
-                raise _Impossible(f"ERROR: Could not open requirements file: {error}\n") from None
-        elif word.startswith("-"):
-            raise _Impossible(f"ERROR: this sandbox has no package index for {word}\n")
-        else:
-            found.append(word)
-        if len(found) > _MAX_REQUIREMENTS:
-            raise _Impossible("ERROR: too many requirements\n")
-    return found
-
-
-def _of_file(path: str) -> Iterator[str]:
-    with open(path, encoding="utf-8") as lines:
-        for line in lines.read(1 << 16).splitlines():
-            text = line.split(" #")[0].strip()
-            if text and not text.startswith("#"):
-                yield text
-
-
-def _version(name: str) -> str | None:
-    if _normalized(name) == "pip":
-        return _VERSION
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _normalized(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _installed() -> dict[str, str]:
-    found = {_normalized(each.metadata["Name"]): each.version for each in metadata.distributions()}
-    return dict(sorted({**found, "pip": _VERSION}.items()))
-
-
-def _list() -> str:
-    packages = _installed()
-    width = max(map(len, [*packages, "Package"]))
-    rows = [f"{name:{width}} {version}\n" for name, version in packages.items()]
-    return f"{'Package':{width}} Version\n{'-' * width} -------\n" + "".join(rows)
-
-
-def _show(names: Sequence[str]) -> str:
-    versions = [(name, _version(name)) for name in names]
-    for name, version in versions:
-        if version is None:
-            raise _Impossible(f"WARNING: Package(s) not found: {name}\n")
-    return "---\n".join(
-        f"Name: {_normalized(name)}\nVersion: {version}\nLocation: {_SITE}\n" for name, version in versions
-    )
-
-
-def _run(words: Sequence[str], folder: str) -> tuple[int, str, str]:
-    """Returns the exit code, output and errors of pip. Where a tier may do more than this, the program moves there."""
-    try:
-        return 0, answer(words, folder)[:_MAX_ANSWER], ""
-    except _Impossible as error:
-        host.report_need("PROCESS", " ".join(["pip", *words]))
-        return 1, "", str(error)[:_MAX_ANSWER]
+_MAX_INPUT = 1 << 16
+_OWN_INPUT = 0
+# The programs that can be started, the last ones for `-m pip`.
+_STARTED = ("pip", "pip3", "python", "python3")
 
 
 def _main(arguments: Sequence[str] | None = None) -> int:
     """pip's own function: prints what pip prints, and returns its exit code."""
-    code, out, error = _run([str(word) for word in (sys.argv[1:] if arguments is None else arguments)], ".")
+    words = [str(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+    code, out, errors = shell_answers.run_pip(words)
     print(out, end="")
-    print(error, end="", file=sys.stderr)
+    print(errors, end="", file=sys.stderr)
     return code
 
 
@@ -183,8 +45,65 @@ def _module() -> dict[str, types.ModuleType]:
             setattr(modules[parent], own, module)
     # The last one is a module and no package; `pip._internal.cli.main` names it, and its function has the same name.
     modules["pip._internal.cli"].main = modules[names[-1]]  # type: ignore[attr-defined]
-    modules["pip"].__version__ = _VERSION  # type: ignore[attr-defined]
+    modules["pip"].__version__ = pip_answers.VERSION  # type: ignore[attr-defined]
     return modules
+
+
+def _not_found(line: Any) -> tuple[int, shell_answers.Written]:
+    """Returns what a shell says of a command that is not there, as no other than pip is."""
+    words = os.fsdecode(line).split()
+    return 127, [(shell_answers.ERRORS, f"/bin/sh: 1: {words[0] if words else ''}: not found\n")]
+
+
+def _read(end: int) -> str:
+    """Returns what comes in by a descriptor."""
+    found = b""
+    while len(found) < _MAX_INPUT and (part := os.read(end, _MAX_INPUT)):
+        found += part
+    return found.decode("utf-8", "replace")
+
+
+def _write(written: shell_answers.Written, ends: dict[int, int]) -> None:
+    own = {shell_answers.OUT: sys.__stdout__, shell_answers.ERRORS: sys.__stderr__}
+    for where, text in written:
+        if ends[where] == -1:
+            print(text, end="", file=own[where], flush=True)
+        elif text:
+            try:
+                os.write(ends[where], text.encode())
+            except OSError:
+                pass  # nobody reads
+
+
+def _answer_later(
+    answer: Callable[[Callable[[], str]], tuple[int, shell_answers.Written]], source: int, ends: dict[int, int]
+) -> children.Child:
+    """Answers once everything has come in by a pipe that the program still has to write to."""
+    source, ends = os.dup(source), {where: end if end == -1 else os.dup(end) for where, end in ends.items()}
+    child = children.Child(None)
+
+    def work() -> None:
+        code = 1
+        try:
+            code, written = answer(functools.partial(_read, source))
+            _write(written, ends)
+        finally:
+            for end in (source, *ends.values()):
+                if end != -1:
+                    os.close(end)
+            child.end(code)
+
+    threading.Thread(target=work, daemon=True).start()
+    return child
+
+
+def _answer_cell(line: shell_line.Line) -> tuple[int, str, str]:
+    code, written = shell_answers.run(line, ".", str)
+    texts = [
+        "".join(text for where, text in written if where == wanted)
+        for wanted in (shell_answers.OUT, shell_answers.ERRORS)
+    ]
+    return code, texts[0], texts[1]
 
 
 def install() -> None:
@@ -195,27 +114,57 @@ def install() -> None:
 
     def execute_child(self: Any, *args: Any, **named: Any) -> None:
         given = signature.bind(self, *args, **named).arguments
-        words = pip_command.words(given["args"], given["shell"])
-        if words is None:
-            start(self, *args, **named)
-            return
-        code, out, error = _run(words, os.fsdecode(given["cwd"] or "."))
-        for text, end, inherited in ((out, "c2pwrite", sys.__stdout__), (error, "errwrite", sys.__stderr__)):
-            if given[end] == -1:
-                print(text, end="", file=inherited, flush=True)
-            else:
-                os.write(given[end], text.encode())
-        ends = [given[name] for name in ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")]
-        self._close_pipe_fds(*ends)
-        # It has ended before anybody can ask.
-        self.pid, self.returncode = os.getpid() + 1, code
+        command, folder = given["args"], os.fsdecode(given["cwd"] or ".")
+        line = shell_line.of_process(command, given["shell"])
+        answer: Any
+        if line is not None and os.path.isdir(folder):
+            answer = functools.partial(shell_answers.run, line, folder)
+        else:
+            try:
+                start(self, *args, **named)
+                return
+            except OSError:
+                if not given["shell"] or audit.is_probing() or not os.path.isdir(folder):
+                    raise
+            first = command if isinstance(command, (str, bytes, os.PathLike)) else command[0]
+            answer = lambda come_in: _not_found(first)  # noqa: E731
+        ends = {shell_answers.OUT: given["c2pwrite"], shell_answers.ERRORS: given["errwrite"]}
+        source = given["p2cread"]
+        if source != -1 and line is not None and shell_line.reads_input(line):
+            child = _answer_later(answer, source, ends)
+        else:
+            code, written = answer(functools.partial(_read, _OWN_INPUT))
+            _write(written, ends)
+            child = children.Child(code)
+        names = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        self._close_pipe_fds(*(given[name] for name in names))
+        self.pid = children.add(child)
+        self._child_created = True
 
     def system(command: Any) -> Any:
-        is_text = isinstance(command, (str, bytes, os.PathLike))
-        if not is_text or pip_command.words(command, True) is None:
+        if not isinstance(command, (str, bytes, os.PathLike)):
             return run_line(command)
+        if shell_line.of_process(command, True) is None:
+            try:
+                return run_line(command)
+            except OSError:
+                if audit.is_probing():
+                    raise
+            code, written = _not_found(command)
+            _write(written, {shell_answers.OUT: -1, shell_answers.ERRORS: -1})
+            return code << 8
         return subprocess.call(command, shell=True) << 8
 
+    find = shutil.which
+
+    def which(cmd: Any, mode: int = os.F_OK | os.X_OK, path: Any = None) -> Any:
+        if path is None and isinstance(cmd, str) and cmd in _STARTED:
+            return f"{os.path.dirname(sys.executable)}/{cmd}"
+        return find(cmd, mode, path)
+
+    shutil.which = which
     subprocess.Popen._execute_child = execute_child  # type: ignore[attr-defined]
     os.system = system
+    children.install()
+    cell_commands.answer = _answer_cell
     sys.modules.update(_module())

@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
-from . import host, magic_registry, pretty, representations
+from . import cell_commands, host, magic_registry, pretty, representations
 from .command_output import SList
 from .magic_expansion import expand
 
@@ -201,15 +201,30 @@ class InteractiveShell:
         name, _, line = arg_s.lstrip("%").partition(" ")
         return self.run_line_magic(name, line.strip(), 2)
 
-    def system(self, cmd: str) -> NoReturn:
-        """Needs a machine with commands."""
-        magic_registry.refuse("!" + cmd, None)
+    def system(self, cmd: str) -> None:
+        """Runs a command for pip. Others need a machine."""
+        code, text = self._command(cmd, sys._getframe(1).f_locals)
+        self.user_ns["_exit_code"] = code
+        print(text, end="")
+
+    def getoutput(self, cmd: str, split: bool = True, depth: int = 0) -> Any:
+        """Returns what a command for pip prints, as lines or as one text."""
+        _, text = self._command(cmd, sys._getframe(1).f_locals)
+        return SList(text.splitlines()) if split else text.removesuffix("\n")
+
+    def _command(self, text: str, local: Mapping[str, Any]) -> tuple[int, str]:
+        """Returns the exit code of a command and what it prints: a terminal has one stream for output and errors."""
+        found = cell_commands.run(text, {**self.user_ns, **local})
+        if found is None:
+            magic_registry.refuse("!" + text, None)
+        code, out, errors = found
+        return code, out + errors
 
     def _lines(self, lines: list[str]) -> SList:
         """Returns what a command that the host answered printed."""
         return SList(lines)
 
-    getoutput = system_raw = system_piped = system
+    system_raw = system_piped = system
 
     def __getattr__(self, name: str) -> Any:
         raise _missing(self, "shell", name)

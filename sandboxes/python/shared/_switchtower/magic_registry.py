@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from . import host
+from . import cell_commands, host
 from .magic_expansion import expand
 
 # Functions of line magics get the kernel and the rest of the line; those of cell magics get the lines below as well.
@@ -76,12 +76,16 @@ def number_of(given: dict[str, str], letter: str, default: int) -> int:
     return int(text)
 
 
-def refuse(text: str, message: str | None, sign: str = "%") -> NoReturn:
-    """Reports the need of a magic or a command. Raises an error where no other tier can take the cell."""
+def refuse(text: str, message: str | None, sign: str = "%", script: str | None = None) -> NoReturn:
+    """Reports the need of a magic or a command. Raises an error where no other tier can take the cell. `script`: what a
+    command runs, if that is not its own text."""
     words = text.split()
     command = text.startswith("!") or bool(words) and words[0] in SHELL_MAGICS
     shown = text.lstrip("!").strip() if command else sign + text
-    host.report_need("PROCESS" if command else "LANGUAGE", shown[:200])
+    if command and cell_commands.answer is None and cell_commands.asks_pip(shown if script is None else script):
+        host.report_need("MODULE", "pip")
+    else:
+        host.report_need("PROCESS" if command else "LANGUAGE", shown[:200])
     if command:
         raise OSError(f"no commands here: {shown}")
     raise UsageError(message)

@@ -13,12 +13,15 @@ import keyword
 import re
 from collections.abc import Container
 
+from . import cell_commands
 from .magic_functions import CELL, LINE, SURROUNDING
 from .magic_registry import SHELL_MAGICS, refuse
 
 # Indentation; the name that is assigned the result; the kind; the rest.
 _LINE = re.compile(r"^(\s*)(?:([\w\s,.\[\]'\"]+?)\s*=\s*)?(!{1,2}|%{1,2})(?!=)(.*)$")
 _QUESTION = re.compile(r"^\s*(\?{1,2}\s*%{0,2}[\w.*]+|%{0,2}[\w.*\[\]'\"]+\s*\?{1,2})\s*$")
+# The magics that run the command after them.
+_RUNNING = re.compile(r"^(sx|system)\s+")
 # A cell of one line that begins with a word.
 _AUTOMATIC = re.compile(r"\s*(\w+)(?![\w.])\s*(.*?)\s*")
 # Magics that are there once an extension is loaded.
@@ -134,8 +137,15 @@ def _as_call(line: str) -> str:
         return line[: len(line) - len(line.lstrip())] + _call("pinfo2" if "??" in text else "pinfo", name)
     indentation, target, kind, rest = match.groups()
     name, _, argument = rest.strip().partition(" ")
+    assigned = f"{indentation}{f'{target} = ' if target else ''}"
     if kind.startswith("!"):
-        refuse("!" + rest.strip(), None)
+        text = rest.strip()
+        if not cell_commands.is_answered(text):
+            refuse("!" + text, None)
+        return f"{assigned}get_ipython().{'getoutput' if target or kind == '!!' else 'system'}({text!r})"
+    command = _RUNNING.sub("", rest.strip())
+    if name in SHELL_MAGICS and not cell_commands.is_answered(command):
+        refuse(rest.strip(), f"Line magic function `%{name}` not found.", script=command)
     if kind == "%%" or name not in LINE:
         refuse(rest.strip(), f"Line magic function `%{name}` not found.")
-    return f"{indentation}{f'{target} = ' if target else ''}{_call(name, argument.strip())}"
+    return f"{assigned}{_call(name, argument.strip())}"

@@ -1,43 +1,46 @@
-"""Commands that start pip as a process."""
+"""The words of a command that starts pip as a process."""
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-# What gives a line to the shell another meaning than its words have. A version's `>=` is meant as one, quoted or not.
-_SHELL = re.compile(r"[|;&`$\\*()\n]|(^|\s)[0-9]*[<>]")
-# The output that there may be goes nowhere. Errors go where they may: there are none.
-_ERRORS = re.compile(r"\s+2>(&1|\s*/dev/null)(?=\s|$)")
-_SILENT = re.compile(r"\s+[1&]?>\s*/dev/null(?=\s|$)")
 _PYTHON = re.compile(r"python(3(\.\d+)?)?")
 _PIP = re.compile(r"pip(3(\.\d+)?)?")
+_SETTING = re.compile(r"[A-Za-z_]\w*=")
+# Programs that run the command after them as it is, with the options that change nothing about that.
+_IN_FRONT: dict[str, frozenset[str]] = {
+    "sudo": frozenset(("-H", "-E", "-n", "-S")),
+    "env": frozenset(),
+    "command": frozenset(),
+}
+# The same in cells, where IPython puts the value.
+_EXECUTABLES = ("{sys.executable}", "{sys.executable!r}")
 
 
-def words(command: Any, shell: bool) -> list[str] | None:
+def without_front(words: Sequence[str]) -> list[str]:
+    """Returns a command without the variables that are set for it and without `sudo` and `env` in front of it."""
+    rest = list(words)
+    options: frozenset[str] = frozenset()
+    while rest and (_SETTING.match(rest[0]) or rest[0] in options or rest[0] in _IN_FRONT):
+        options = _IN_FRONT.get(rest.pop(0), options)
+    return rest
+
+
+def after_pip(words: Sequence[str]) -> list[str] | None:
     """Returns the words after `pip` of a command in any of the ways to start it; `None`: it is another command."""
-    if isinstance(command, (str, bytes, os.PathLike)):
-        text = os.fsdecode(command)
-        text, silenced = _SILENT.subn("", _ERRORS.sub("", text)) if shell else (text, 0)
-        if _SHELL.search(text):
-            return None
-        try:
-            split = shlex.split(text) + ["-q"] * bool(silenced)
-        except ValueError:
-            return None
-    elif isinstance(command, Sequence) and not shell:
-        split = [os.fsdecode(word) if isinstance(word, (bytes, os.PathLike)) else str(word) for word in command]
-    else:
-        return None
-    match split:
-        case [python, "-m", "pip", *rest] if python == sys.executable or _PYTHON.fullmatch(os.path.basename(python)):
-            return rest
+    match list(words):
         case ["uv", "pip", *rest]:
             return rest
         case [pip, *rest] if _PIP.fullmatch(os.path.basename(pip)):
             return rest
+        case [python, *rest] if python in (sys.executable, *_EXECUTABLES) or _PYTHON.fullmatch(
+            os.path.basename(python)
+        ):
+            while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c", "-"):
+                del rest[: 2 if rest[0] in ("-W", "-X") else 1]
+            if rest[:2] == ["-m", "pip"]:
+                return rest[2:]
     return None

@@ -22,7 +22,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from . import host, os_errors, pip_command
+from . import host, os_errors, shell_line
 from .paths import HOME
 from .replacements import Replacements
 
@@ -44,7 +44,7 @@ def _missing(kind: Any, name: str, error: Callable[[], BaseException]) -> Any:
 
 def _need_of_command(command: Any, shell: bool, detail: str) -> tuple[str, str]:
     """Returns what a command needs: pip can be answered without a process, in a tier that has it."""
-    if pip_command.words(command, shell) is not None:
+    if shell_line.of_process(command, shell) is not None:
         return "MODULE", "pip"
     return "PROCESS", detail[:200]
 
@@ -241,11 +241,14 @@ def install(replacements: Replacements) -> None:
     subprocess.Popen.__init__ = _popen
     subprocess._can_fork_exec = True
 
-    async def no_child(*args: Any, **options: Any) -> None:
-        _popen(subprocess.Popen.__new__(subprocess.Popen), args[0] if len(args) == 1 else args)
+    async def no_program(*args: Any, **options: Any) -> None:
+        _popen(subprocess.Popen.__new__(subprocess.Popen), args)
 
-    asyncio.create_subprocess_exec = asyncio.subprocess.create_subprocess_exec = no_child
-    asyncio.create_subprocess_shell = asyncio.subprocess.create_subprocess_shell = no_child
+    async def no_line(cmd: Any, *args: Any, **options: Any) -> None:
+        _popen(subprocess.Popen.__new__(subprocess.Popen), cmd, shell=True)
+
+    asyncio.create_subprocess_exec = asyncio.subprocess.create_subprocess_exec = no_program
+    asyncio.create_subprocess_shell = asyncio.subprocess.create_subprocess_shell = no_line
 
     _Offline.__name__ = _Offline.__qualname__ = "socket"
     _Offline.__module__ = "socket"
