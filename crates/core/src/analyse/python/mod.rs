@@ -18,6 +18,7 @@ pub(super) mod packages;
 mod pip;
 mod prefix;
 mod random;
+mod shell_line;
 mod side_effects;
 mod survey;
 mod training;

@@ -2,51 +2,47 @@
 
 use ruff_python_ast::{Expr, ExprCall, InterpolatedStringElement};
 
+use super::shell_line;
+
 /// The module that a tier has which answers pip's commands without a process.
 pub(crate) const MODULE: &str = "pip";
 
+/// How a call gives the command that it starts.
+enum Form {
+    /// One argument: a list of words, or a line.
+    Command,
+    /// Each argument is a word.
+    Words,
+}
+
 /// Returns whether a call of this path starts pip: `subprocess.run([sys.executable, "-m", "pip", …])`,
-/// `os.system("pip …")` and the like.
+/// `os.system("pip … && echo done")` and the like.
 pub(super) fn is_started(path: &[&str], call: &ExprCall) -> bool {
-    let starts = matches!(
-        path,
+    let form = match path {
         ["subprocess", "run" | "call" | "check_call" | "check_output" | "Popen" | "getoutput" | "getstatusoutput"]
-            | ["os", "system" | "popen"]
-    );
-    let keyword =
-        || call.arguments.keywords.iter().find(|keyword| keyword.arg.as_ref().is_some_and(|name| name == "args"));
-    let command = call.arguments.args.first().or_else(|| keyword().map(|keyword| &keyword.value));
-    starts && command.is_some_and(is_pip)
+        | ["os", "system" | "popen"]
+        | ["asyncio", "create_subprocess_shell"]
+        | ["asyncio", "subprocess", "create_subprocess_shell"] => Form::Command,
+        ["asyncio", "create_subprocess_exec"] | ["asyncio", "subprocess", "create_subprocess_exec"] => Form::Words,
+        _ => return false,
+    };
+    let arguments = &call.arguments;
+    match form {
+        Form::Words => shell_line::words_are_for_pip(arguments.args.iter().map(word)),
+        Form::Command => {
+            let named = || ["args", "cmd", "command"].iter().find_map(|name| arguments.find_keyword(name));
+            let command = arguments.args.first().or_else(|| named().map(|keyword| &keyword.value));
+            command.is_some_and(is_for_pip)
+        }
+    }
 }
 
-/// Returns whether a command, a list of words or a line, begins with one of the ways to start pip.
-fn is_pip(command: &Expr) -> bool {
+fn is_for_pip(command: &Expr) -> bool {
     match command {
-        Expr::List(list) => words_start_pip(list.elts.iter().map(word)),
-        Expr::Tuple(tuple) => words_start_pip(tuple.elts.iter().map(word)),
-        // Several commands in a line are for a shell.
-        _ => beginning(command).is_some_and(|line| {
-            !line.contains(['|', ';', '`', '$', '\n'])
-                && !line.contains("&&")
-                && words_start_pip(line.split_whitespace())
-        }),
+        Expr::List(list) => shell_line::words_are_for_pip(list.elts.iter().map(word)),
+        Expr::Tuple(tuple) => shell_line::words_are_for_pip(tuple.elts.iter().map(word)),
+        _ => text(command).is_some_and(|line| shell_line::is_for_pip(&line)),
     }
-}
-
-fn words_start_pip<'a>(words: impl IntoIterator<Item = impl AsRef<str> + 'a>) -> bool {
-    let words: Vec<String> = words.into_iter().take(3).map(|word| word.as_ref().to_owned()).collect();
-    let words: Vec<&str> = words.iter().map(|word| word.rsplit('/').next().unwrap_or(word)).collect();
-    match words[..] {
-        ["uv", "pip", ..] => true,
-        [python, "-m", "pip", ..] => is_version_of("python", python),
-        [pip, ..] => is_version_of("pip", pip),
-        [] => false,
-    }
-}
-
-/// Returns whether a name is this one, with or without a version: `python3.11`.
-fn is_version_of(name: &str, text: &str) -> bool {
-    text.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('3'))
 }
 
 /// Returns a word of a command; `sys.executable` is Python, and any other expression some word.
@@ -58,19 +54,19 @@ fn word(expr: &Expr) -> &str {
     }
 }
 
-/// Returns the text of a line as far as it is written in the program, with `python` for `{sys.executable}` at its beginning.
-fn beginning(line: &Expr) -> Option<String> {
+/// Returns the text of a line as far as it is written in the program, with `python` for `{sys.executable}`.
+fn text(line: &Expr) -> Option<String> {
     match line {
         Expr::StringLiteral(literal) => Some(literal.value.to_str().to_owned()),
         Expr::FString(formatted) => {
-            let text = |element: &InterpolatedStringElement| match element {
+            let part = |element: &InterpolatedStringElement| match element {
                 InterpolatedStringElement::Literal(literal) => literal.value.to_string(),
                 InterpolatedStringElement::Interpolation(value) => match word(&value.expression) {
                     "" => "x".to_owned(),
                     word => word.to_owned(),
                 },
             };
-            Some(formatted.value.elements().map(text).collect())
+            Some(formatted.value.elements().map(part).collect())
         }
         _ => None,
     }

@@ -76,6 +76,8 @@ fn a_program_that_starts_pip_needs_a_tier_with_pip_and_no_process() {
         "import os, sys\nos.system(f'{sys.executable} -m pip install numpy')",
         "import subprocess\nsubprocess.run('python3.11 -m pip install numpy', shell=True, check=True)",
         "import subprocess, sys\ndef install(name):\n    subprocess.check_call([sys.executable, '-m', 'pip', 'install', name])\ninstall('numpy')",
+        "import asyncio, sys\nasync def f():\n    await asyncio.create_subprocess_exec(sys.executable, '-m', 'pip', 'list')\nasyncio.run(f())",
+        "import asyncio\nasync def f():\n    await asyncio.create_subprocess_shell('pip list', stdout=asyncio.subprocess.PIPE)\nasyncio.run(f())",
         "import subprocess\ntry:\n    subprocess.run(args=['uv', 'pip', 'install', 'numpy'])\nexcept subprocess.CalledProcessError:\n    pass",
     ];
     for source in programs {
@@ -86,12 +88,64 @@ fn a_program_that_starts_pip_needs_a_tier_with_pip_and_no_process() {
     }
     for source in [
         "import subprocess\nsubprocess.run(['ls'])",
-        "import os\nos.system('pip install numpy && ls')",
+        "import subprocess\nsubprocess.run(['bash', '-c', 'ls'])",
+        "import asyncio\nasync def f():\n    await asyncio.create_subprocess_exec('ls', '-l')\nasyncio.run(f())",
         "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'pip'])",
         "import subprocess\ncommand = ['pip', 'install', 'numpy']\nsubprocess.run(command)",
         "import subprocess\nsubprocess.run(['pipx', 'install', 'numpy'])",
         "import subprocess\nstart = subprocess.run\nstart(['pip', 'list'])",
     ] {
         assert!(profile(source).effects.contains(&StaticEffect::Processes), "{source}");
+    }
+}
+
+#[test]
+fn a_line_of_pip_and_of_small_tools_needs_no_process() {
+    let profile_of = |line: &str| profile(&format!("import os\nos.system({line:?})"));
+    for line in [
+        "pip install -q numpy | tail -1",
+        "pip install numpy && echo ok || echo no; pip3.11 list",
+        "pip list 2>/dev/null | grep -iE '^(numpy|pandas) ' | head -n 3",
+        "pip list | tail -n +3 | cat",
+        "PIP_NO_INPUT=1 python3 -W ignore -u -m pip install numpy>=2",
+        "cd /tmp && pip install 'pandas[excel]' \"scipy\"",
+        "bash -c 'pip install numpy && echo done'",
+        "sudo -H pip install numpy",
+        "env A=1 pip install pandas[excel] numpy==2.*",
+        "pip install numpy # the newest",
+        "# first\npip install numpy\n\npip install pandas\n",
+        "pip install \\\n numpy &&\n echo 'a;b'",
+        "echo numpy > /dev/null; pip install numpy >/dev/null 2>&1",
+        "pip install numpy&>/dev/null;true",
+    ] {
+        let profile = profile_of(line);
+        assert!(profile.needed_modules().any(|module| module == "pip"), "{line}");
+        assert!(!profile.effects.contains(&StaticEffect::Processes), "{line}");
+    }
+    for line in [
+        "pip install numpy && ls",
+        "ls && pip install numpy",
+        "echo pip",
+        "pip install $x",
+        "pip install \"$x\"",
+        "pip freeze > requirements.txt",
+        "pip list | wc -l",
+        "pip list | sort",
+        "pip list &",
+        "(pip list)",
+        "pip list &&",
+        "; pip list",
+        "pip list 'open",
+        "cat < x; pip list",
+        "echo *; pip list",
+        "grep -r x .; pip list",
+        "grep '[[:space:]]' x; pip list",
+        "head -c 3 x; pip list",
+        "pipx list",
+        "pip3x list",
+        "python -c pip",
+        "bash -c 'ls; pip list'",
+    ] {
+        assert!(profile_of(line).effects.contains(&StaticEffect::Processes), "{line}");
     }
 }
