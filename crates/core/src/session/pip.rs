@@ -53,8 +53,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) packages: &'a Packages,
     /// Whether the session can move to a machine, which has a pip of its own.
     pub(super) machine: bool,
-    /// How a package is added here.
-    pub(super) remedy: &'a str,
+    /// Returns how to have a package here, the cheapest way first.
+    pub(super) remedy: &'a dyn Fn(&str) -> String,
     /// Returns a text file of the session.
     pub(super) read: &'a dyn Fn(&str) -> Option<String>,
 }
@@ -144,7 +144,8 @@ mod tests {
             "long.txt" => Some("numpy\n".repeat(1000)),
             _ => None,
         };
-        let around = Surroundings { packages: &packages(), machine, remedy: "install it", read: &read };
+        let around =
+            Surroundings { packages: &packages(), machine, remedy: &|name| format!("add {name}"), read: &read };
         rewrite(source, &around)
     }
 
@@ -232,7 +233,12 @@ mod tests {
             refused.starts_with("_exit_code = 1; print(")
                 && refused.contains("No matching distribution found for torch")
         );
-        assert!(refused.contains("install it"));
+        assert!(refused.contains("no package index: add torch"), "{refused}");
+        for (ask, remedy) in [("torch>=2", "add torch"), ("numpy==1.0", "add numpy==1.0"), ("torch[x]==2", "add torch")]
+        {
+            let text = rewritten(&format!("!pip install '{ask}'"), false).unwrap();
+            assert!(text.contains(&format!("no package index: {remedy}\"")), "{text}");
+        }
         let partly = rewritten("!ls\n!pip install numpy", false).unwrap();
         assert!(partly.starts_with("!ls\n_exit_code = 0"));
     }

@@ -40,6 +40,13 @@ impl Tiers {
         self.format_note(need, request.memory, &lacking, &others)
     }
 
+    /// Returns how to have a package that no local tier provides, the cheapest way first.
+    pub(crate) fn package_remedy(&self, package: &str) -> String {
+        let installed = self.iter().any(Tier::is_extensible).then(|| add_package(package));
+        let texts: Vec<String> = installed.into_iter().chain(self.remedies(false)).collect();
+        if texts.is_empty() { "no configured tier can be given it".to_owned() } else { texts.join(", or ") }
+    }
+
     fn format_note(
         &self,
         need: &Need,
@@ -92,12 +99,7 @@ impl Tiers {
                     return cures;
                 }
                 let package = missing.package.filter(|_| extensible && !missing.scientific);
-                let installed = |package| {
-                    format!(
-                        "add {package} to the scientific tier (python3 sandboxes/native/install.py --with {package})"
-                    )
-                };
-                add(Cost::Package, package.map(installed));
+                add(Cost::Package, package.as_deref().map(add_package));
                 add(Cost::Tier, self.remedies_of(|absent| absent.machine || missing.scientific));
             }
             // Another machine has no such file either, unless it is one of the system's.
@@ -122,6 +124,10 @@ impl Tiers {
         }
         cures
     }
+}
+
+fn add_package(package: &str) -> String {
+    format!("add {package} to the scientific tier (python3 sandboxes/native/install.py --with {package})")
 }
 
 /// What would help, and what it costs.
@@ -225,6 +231,8 @@ mod tests {
         let package = |name: &str| {
             format!("add {name} to the scientific tier (python3 sandboxes/native/install.py --with {name})")
         };
+        assert_eq!(with.package_remedy("torch"), format!("{}, or set E2B_API_KEY", package("torch")));
+        assert_eq!(without.package_remedy("torch"), "run install.py, or set E2B_API_KEY");
         let data = "add a.csv to the files and open it by that name; what it writes belongs in /home/user or /tmp";
         let none = "no configured tier provides it";
         for (tiers, need, cure) in [

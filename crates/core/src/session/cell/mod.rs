@@ -211,14 +211,7 @@ fn answered_source(session: &Session, context: &Context, source: &str) -> Option
     for tier in tiers.iter().filter(|tier| tier.kernels().is_some()) {
         packages.add_tier(!tier.offer().replayable, tier.packages());
     }
-    let remedy = tiers.remedies(false);
-    let remedy = remedy.map_or_else(
-        || {
-            "its operator can add one to the scientific tier: python3 sandboxes/native/install.py --with NAME"
-                .to_owned()
-        },
-        |remedies| format!("to have more packages, {remedies}"),
-    );
+    let remedy = |package: &str| tiers.package_remedy(package);
     let read = |path: &str| {
         let path = if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", context.folder()) };
         let content = session.files().read(&path).ok()?;

@@ -234,10 +234,15 @@ fn missing(requirement: &Requirement, around: &Surroundings<'_>) -> Answer {
     let versions: BTreeSet<&str> = around.packages.versions(&requirement.name).into_iter().collect();
     let versions = Vec::from_iter(versions).join(", ");
     let versions = if versions.is_empty() { "none" } else { &versions };
+    // One version can be asked for as it is written.
+    let is_exact =
+        requirement.text.contains("==") && !requirement.text.contains(['[', ',', '<', '>', '~', '!', '*', ';', ' ']);
+    let package = if is_exact { &requirement.text } else { &requirement.name };
     let text = format!(
         "ERROR: Could not find a version that satisfies the requirement {0} (from versions: {versions})\n\
          ERROR: No matching distribution found for {0}\nnote: this sandbox has no package index: {1}",
-        requirement.text, around.remedy
+        requirement.text,
+        (around.remedy)(package)
     );
     Answer { text, code: 1 }
 }
