@@ -105,14 +105,26 @@ def prepare(modules: Iterable[str]) -> list[str]:
     return failed
 
 
+class _Hider:
+    """Finds nothing, and lets nobody else find a package. `None` in `sys.modules` is a module for what Cython made."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name.partition(".")[0] == self._name:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 @contextlib.contextmanager
 def _hidden(name: str) -> Iterator[None]:
     """Hides a package from those that import it where it is installed."""
-    sys.modules[name] = None  # type: ignore[assignment]
+    hider = _Hider(name)
+    sys.meta_path.insert(0, hider)  # type: ignore[arg-type]
     try:
         yield
     finally:
-        del sys.modules[name]
+        sys.meta_path.remove(hider)  # type: ignore[arg-type]
 
 
 def _import(name: str) -> str | None:

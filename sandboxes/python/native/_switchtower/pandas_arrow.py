@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from typing import Any
 
 _FLAG = "HAS_PYARROW"
+# What pandas before 2.3 has instead, with the opposite sense. It is read only where a program has asked for pyarrow.
+_OLD_FLAG = "pa_version_under10p1"
 _COMPAT = "pandas.compat.pyarrow"
 _TEXT = "pandas.core.arrays.string_"
 # In these a program has asked for pyarrow by the time the flag is read.
@@ -65,13 +67,16 @@ def install() -> None:
     """Prepares the modules of pandas that are imported."""
     if _COMPAT not in sys.modules or importlib.util.find_spec("pyarrow") is None:
         return
-    if getattr(sys.modules[_COMPAT], _FLAG, True):
+    compat = vars(sys.modules[_COMPAT])
+    if compat.get(_FLAG, not compat.get(_OLD_FLAG)):
         return  # another version, or one that has it
     for name, names in _of_pandas():
         for known in [known for known in names if known.startswith("pa_version_under")]:
             names[known] = _Version(known)
         if name in _ASKING or name == _TEXT:
-            names[_FLAG] = _AskedForText() if name == _TEXT else _Asked()
+            if _FLAG in compat:
+                names[_FLAG] = _AskedForText() if name == _TEXT else _Asked()
+            names.setdefault("ArrowDtype", vars(sys.modules["pandas"])["ArrowDtype"])
             names.setdefault("pa", _Module("pyarrow"))
             names.setdefault("pc", _Module("pyarrow.compute"))
     readers = sys.modules.get("pandas.io.parsers.readers")
@@ -141,7 +146,7 @@ def _use() -> dict[str, bool]:
     _versions = {name: value for name, value in vars(fresh).items() if type(value) is bool}
     for name, names in list(_of_pandas()):
         names.update({known: value for known, value in _versions.items() if known in names and known != _FLAG})
-        if name not in _DECIDING:
+        if name not in _DECIDING and _FLAG in _versions:
             names[_FLAG] = _versions[_FLAG]
         _run_left_out(sys.modules[name])
     return _versions
@@ -154,6 +159,6 @@ def _run_left_out(module: types.ModuleType) -> None:
     with open(module.__file__, "rb") as file:
         tree = ast.parse(file.read())
     for statement in tree.body:
-        if isinstance(statement, ast.If) and isinstance(statement.test, ast.Name) and statement.test.id == _FLAG:
+        if isinstance(statement, ast.If) and ast.unparse(statement.test) in (_FLAG, f"not {_OLD_FLAG}"):
             body = ast.Module(statement.body, [])
             exec(compile(body, module.__file__, "exec", dont_inherit=True), vars(module))
