@@ -10,6 +10,7 @@ use switchtower_core::analyse::{analyse, is_known_package};
 use switchtower_core::request::{Invalid, RequestLimits};
 
 use super::exit::CliError;
+use super::source_encoding;
 
 /// Arguments that give the source.
 #[derive(Debug, Args)]
@@ -26,7 +27,10 @@ impl Source {
     fn read(&self, limit: u64) -> Result<String, CliError> {
         match (&self.code, &self.file) {
             (Some(code), _) => Ok(code.clone()),
-            (None, Some(file)) => text("code", file, limit),
+            (None, Some(file)) => {
+                let bytes = bytes(file, limit)?.ok_or_else(|| too_large("code", limit))?;
+                source_encoding::decode(bytes).map_err(|why| CliError::usage(format!("{}: {why}", file.display())))
+            }
             (None, None) => Err(CliError::usage("a program is required: FILE, - or -c CODE")),
         }
     }

@@ -24,6 +24,7 @@ mod rules;
 mod run;
 mod serve;
 mod settings;
+mod source_encoding;
 #[cfg(feature = "e2b")]
 mod template;
 mod terminal;

@@ -95,7 +95,7 @@ fn the_network_is_certain_only_where_something_that_runs_leads_to_it() {
             "import urllib.request\nfor u in ['a']:\n    try:\n        urllib.request.urlopen(u)\n    except OSError: pass",
             "certain",
         ),
-        (&format!("{FETCH}"), "possible"),
+        (FETCH, "possible"),
         (&format!("{FETCH}print(fetch('a'))"), "certain"),
         (&format!("{FETCH}if __name__ == '__main__':\n    print(fetch('a'))"), "certain"),
         (&format!("{FETCH}def main():\n    fetch('a')\nmain()"), "certain"),
