@@ -430,7 +430,7 @@ const NEEDS: [(&str, &str, &str); 10] = [
     ("import pandas as pd; pd.read_csv('https://example.org/x.csv')", "the network (example.org)", "URLError"),
     ("import socket; socket.create_connection(('192.0.2.1', 80))", "the network (192.0.2.1:80)", "OSError"),
     ("import subprocess; subprocess.run(['git', 'status'])", "other processes (git status)", "FileNotFoundError"),
-    ("import os; os.system('id')", "other processes (id)", "PermissionError"),
+    ("import os; os.fork()", "other processes (os.fork)", "PermissionError"),
 ];
 
 #[test]
@@ -445,6 +445,15 @@ fn a_need_escalates_or_is_reported_with_the_programs_exception() {
             assert!(exceptions.split(' ').any(|name| name == ran.raised()), "{source}: {}", ran.raised());
             assert_eq!(ran.outcome().unmet_need.as_ref().map(ToString::to_string).as_deref(), Some(need), "{source}");
         }
+    }
+    // A shell that cannot run a command says so and does not raise.
+    let line = "import os; print(os.system('id'))";
+    for ran in run_in_profiles(&test_program(line).on_need()) {
+        assert!(matches!(&ran.ended, Err(Fault::Unsupported(Need::Process(_)))), "{ran:#?}");
+    }
+    for ran in run_in_profiles(&test_program(line)) {
+        let need = Some(Need::Process("id".to_owned()));
+        assert_eq!((ran.exit(), &ran.outcome().unmet_need), (Exit::Finished(0), &need), "{ran:#?}");
     }
 }
 
