@@ -3,6 +3,8 @@
 
 /// Shells that are started by a line, at most.
 const MAX_DEPTH: usize = 4;
+/// The longest line that is read, in characters.
+const MAX_LENGTH: usize = 1 << 16;
 /// What a shell would replace or redirect by. In pip's words it is meant as it is written: `numpy>=2`.
 const SPECIAL: [char; 7] = ['*', '?', '[', ']', '<', '>', '~'];
 
@@ -18,7 +20,7 @@ pub(super) fn words_are_for_pip<'a>(words: impl IntoIterator<Item = &'a str>) ->
 
 /// Returns whether a line has a command for pip; `None` if it needs a process.
 fn parsed(text: &str, depth: usize) -> Option<bool> {
-    if depth > MAX_DEPTH {
+    if depth > MAX_DEPTH || text.chars().nth(MAX_LENGTH).is_some() {
         return None;
     }
     let (mut has_pip, mut is_open) = (false, true);
@@ -204,9 +206,12 @@ fn tokens(line: &str) -> Option<Vec<Token>> {
         let special = std::mem::take(special);
         found.extend(word.take().map(|text| Token::Word { text, special }));
     };
+    // Whether the word has only digits, as the number of a descriptor. Not counted anew: words are as long as callers like.
+    let mut is_number = true;
     let mut rest = line;
     while let Some(c) = rest.chars().next() {
         let after = &rest[c.len_utf8()..];
+        is_number |= word.is_none();
         let redirected = (word.is_none() || matches!(c, '>' | '&')).then(|| after_redirection(rest)).flatten();
         let joint = ["&&", "||", ";", "|", "\n"].into_iter().find(|joint| rest.starts_with(joint));
         if let Some(after) = redirected {
@@ -223,18 +228,22 @@ fn tokens(line: &str) -> Option<Vec<Token>> {
         } else if c == '#' && word.is_none() {
             rest = rest.find('\n').map_or("", |line| &rest[line..]);
         } else if matches!(c, '\'' | '"') {
-            rest = quoted(c, after, word.get_or_insert_default())?;
+            let word = word.get_or_insert_default();
+            let before = word.len();
+            rest = quoted(c, after, word)?;
+            is_number &= word[before..].bytes().all(|byte| byte.is_ascii_digit());
         } else if c == '\\' {
             let escaped = after.chars().next()?;
             if escaped != '\n' {
+                is_number &= escaped.is_ascii_digit();
                 word.get_or_insert_default().push(escaped);
             }
             rest = &after[escaped.len_utf8()..];
         } else {
-            let is_number = word.as_ref().is_none_or(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
             if matches!(c, '$' | '`' | '(' | ')' | '&') || (matches!(c, '<' | '>') && is_number) {
                 return None;
             }
+            is_number &= c.is_ascii_digit();
             special |= SPECIAL.contains(&c);
             word.get_or_insert_default().push(c);
             rest = after;
