@@ -51,7 +51,10 @@ struct Reach<'a> {
 
 impl<'a> Reach<'a> {
     fn function_at(&self, place: TextSize) -> Option<&'a str> {
-        self.functions.iter().find(|(from, to, _)| (*from..*to).contains(&place)).map(|(.., name)| *name)
+        // In the order of the text, and none within another.
+        let at = self.functions.partition_point(|(from, ..)| *from <= place).checked_sub(1)?;
+        let (_, to, name) = self.functions[at];
+        (place < to).then_some(name)
     }
 
     fn is_tried(&self, place: TextSize) -> bool {
@@ -78,8 +81,6 @@ impl<'a> Reach<'a> {
             let first = self.first.entry(name).or_insert(at);
             *first = (*first).min(at);
         }
-        self.mocks |=
-            matches!(name, "mock" | "Mock" | "MagicMock" | "AsyncMock" | "monkeypatch" | "responses" | "httpretty");
     }
 }
 

@@ -104,6 +104,7 @@ fn the_network_is_certain_only_where_something_that_runs_leads_to_it() {
         (&format!("{FETCH}class Page:\n    def load(self):\n        return fetch('a')\nPage().load()"), "certain"),
         (&format!("{FETCH}class Page:\n    def load(self):\n        return fetch('a')\nPage()"), "possible"),
         ("import requests\nclass Page:\n    def __init__(self):\n        requests.get('a')\nPage()", "certain"),
+        (&format!("{FETCH}responses = [fetch('a')]\nprint(responses)"), "certain"),
         // A test with mocks.
         (&format!("{FETCH}from unittest.mock import patch\nwith patch('requests.get'):\n    fetch('a')"), "possible"),
         ("from unittest.mock import patch\nimport requests\nrequests.get('a')", "certain"),
