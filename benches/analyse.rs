@@ -52,6 +52,7 @@ fn statuses() -> Vec<TierStatus> {
         isolation,
         location: if isolation == Isolation::MicroVm { Location::Remote } else { Location::Local },
         machine: isolation == Isolation::MicroVm,
+        internet: isolation == Isolation::MicroVm,
         price_per_second: None,
         memory: 1 << 30,
         wall: Duration::from_secs(600),

@@ -156,6 +156,7 @@ impl Backend for ScriptedKernels {
             },
             location: if self.kind == Kind::Machine { Location::Remote } else { Location::Local },
             machine: self.kind == Kind::Machine,
+            internet: self.kind == Kind::Machine,
             observes: self.kind == Kind::Replayable,
             replayable: self.kind == Kind::Replayable,
             effectful: self.kind == Kind::Machine,
@@ -184,7 +185,8 @@ impl Backend for ScriptedKernels {
 
 #[async_trait]
 impl Kernels for ScriptedKernels {
-    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        Fault::check_language(language, &[Language::Python])?;
         if let Some(fault) = self.behaviour().open_fault.clone() {
             return Err(fault);
         }
@@ -234,7 +236,8 @@ struct ScriptedMachine {
 
 #[async_trait]
 impl Kernels for ScriptedMachine {
-    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        Fault::check_language(language, &[Language::Python])?;
         let mut behaviour = self.backend.behaviour();
         if behaviour.missing_sandboxes > 0 {
             behaviour.missing_sandboxes -= 1;

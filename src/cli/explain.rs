@@ -151,6 +151,7 @@ mod tests {
             isolation: Isolation::Wasm,
             location: Location::Local,
             machine: false,
+            internet: false,
             price_per_second: None,
             memory: 512 << 20,
             wall: Duration::from_secs(300),

@@ -40,7 +40,7 @@ pub(super) struct Run {
     /// Run in this tier only.
     #[arg(long, value_name = "TIER")]
     tier: Option<String>,
-    /// The weakest isolation level that is accepted: process, wasm or micro_vm.
+    /// The weakest isolation level that is accepted: process, container, gvisor, wasm or micro_vm.
     #[arg(long, value_name = "LEVEL")]
     isolation: Option<Isolation>,
     /// Print the whole answer as JSON instead of the program's output.

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use switchtower_contract::{
-    Backend, Cell, CellOutcome, Change, Content, Escalation, Events, Exit, Fault, Kernel, KernelOptions, Limits, Need,
-    Output,
+    Backend, Cell, CellOutcome, Change, Content, Escalation, Events, Exit, Fault, Kernel, KernelOptions, Language,
+    Limits, Need, Output,
 };
 
 use super::harness::harness;
@@ -20,7 +20,7 @@ pub(crate) struct Notebook {
 
 impl Notebook {
     pub(crate) async fn open(backend: &dyn Backend) -> Self {
-        let kernel = backend.kernels().unwrap().open_kernel(&KernelOptions::default()).await.unwrap();
+        let kernel = backend.kernels().unwrap().open_kernel(Language::Python, &KernelOptions::default()).await.unwrap();
         Self { kernel, count: 0 }
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Backend as _, Cell, Change, Content, Escalation, Exit, Fault, KernelOptions, Limits, Need};
+use switchtower_contract::{
+    Backend as _, Cell, Change, Content, Escalation, Exit, Fault, KernelOptions, Language, Limits, Need,
+};
 use switchtower_native::{Config, Native};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -221,7 +223,8 @@ fn a_kernel_starts_in_its_folder_with_its_variables() {
     harness.block_on(async {
         let options =
             KernelOptions { env: [("TOKEN".into(), "t".into())].into(), folder: Some("/home/user/project".into()) };
-        let mut kernel = harness.of(harness.profiles()[0]).kernels().unwrap().open_kernel(&options).await.unwrap();
+        let mut kernel =
+            harness.of(harness.profiles()[0]).kernels().unwrap().open_kernel(Language::Python, &options).await.unwrap();
         let source = "import os\nprint(os.getcwd(), os.environ['TOKEN'])".to_owned();
         let cell = Cell { source, number: 1, ..Cell::default() };
         let (_, output) = run(kernel.as_mut(), &cell, &Limits::default()).await;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Backend, Cell, CellOutcome, Events, Fault, Isolation, Kernel, KernelOptions, Kernels, Limits, Offer, Sandbox, Spec,
+    Backend, Cell, CellOutcome, Events, Fault, Isolation, Kernel, KernelOptions, Kernels, Language, Limits, Offer,
+    Sandbox, Spec,
 };
 use switchtower_core::seed::Seed;
 use switchtower_core::tier::{self, Tier, Tiers};
@@ -39,9 +40,9 @@ impl Backend for Unreplayable {
 
 #[async_trait]
 impl Kernels for Unreplayable {
-    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         let kernels = self.0.kernels().expect("the tier keeps kernels");
-        Ok(Box::new(UnreplayableKernel(kernels.open_kernel(options).await?)))
+        Ok(Box::new(UnreplayableKernel(kernels.open_kernel(language, options).await?)))
     }
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn tiers() -> [TierPlan; 3] {
         isolation,
         location: if isolation == Isolation::MicroVm { Location::Remote } else { Location::Local },
         machine: false,
+        internet: isolation == Isolation::MicroVm,
         observes,
         replayable: observes,
         effectful,

@@ -82,6 +82,8 @@ pub struct TierStatus {
     pub location: Location,
     /// Whether its sandboxes are machines, with commands, files and ports.
     pub machine: bool,
+    /// Whether programs reach the internet.
+    pub internet: bool,
     /// Price of one second of a sandbox; `None`: free.
     pub price_per_second: Option<Price>,
     /// Maximum memory of a program, in bytes.

@@ -103,6 +103,8 @@ pub struct Offer {
     pub location: Location,
     /// Its sandboxes are machines: they have commands, files and ports, see [`Sandbox::machine`].
     pub machine: bool,
+    /// Programs reach the internet, unless the sandbox's [`NetworkPolicy`] forbids it.
+    pub internet: bool,
     /// Every effect of a program is reported, see [`Outcome::observed`].
     pub observes: bool,
     /// A kernel can be rebuilt by running its cells again with their [tapes](crate::Tape).
@@ -126,6 +128,7 @@ impl Offer {
             isolation: Isolation::Process,
             location: Location::Local,
             machine: false,
+            internet: false,
             observes: false,
             replayable: false,
             effectful: false,
@@ -243,8 +246,12 @@ impl InterpreterId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
-    /// A jailed process: the boundary is the operating system's system calls.
+    /// A jailed process: the boundary is the operating system's system calls, of which it has few.
     Process,
+    /// A container: the same boundary, with namespaces and users of its own and most system calls.
+    Container,
+    /// A container whose system calls are answered by a kernel of its own in user space.
+    Gvisor,
     /// WebAssembly: the boundary is a memory-safe engine.
     Wasm,
     /// A virtual machine for each sandbox.
@@ -252,12 +259,14 @@ pub enum Isolation {
 }
 
 impl Isolation {
-    pub const ALL: [Self; 3] = [Self::Process, Self::Wasm, Self::MicroVm];
+    pub const ALL: [Self; 5] = [Self::Process, Self::Container, Self::Gvisor, Self::Wasm, Self::MicroVm];
 
     /// Returns the name used in requests, settings and answers.
     pub fn name(self) -> &'static str {
         match self {
             Self::Process => "process",
+            Self::Container => "container",
+            Self::Gvisor => "gvisor",
             Self::Wasm => "wasm",
             Self::MicroVm => "micro_vm",
         }
@@ -272,7 +281,7 @@ impl fmt::Display for Isolation {
 
 /// The text names no isolation level.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown isolation {0:?}: allowed are process, wasm and micro_vm")]
+#[error("unknown isolation {given:?}: allowed are {allowed}", given = .0, allowed = Isolation::ALL.map(Isolation::name).join(", "))]
 pub struct UnknownIsolation(pub String);
 
 impl FromStr for Isolation {

@@ -17,7 +17,7 @@ use crate::events::{Event, Events, Output};
 use crate::fault::Fault;
 use crate::limits::Limits;
 use crate::outcome::Outcome;
-use crate::program::{Language, Program};
+use crate::program::Program;
 
 pub use programs::{PYTHON, SCRIPTED, TestPrograms, TestService};
 
@@ -118,8 +118,7 @@ impl Suite<'_> {
     }
 
     fn program(&self, source: &str) -> Program {
-        let Language::Python = self.programs.language;
-        Program::python(source)
+        Program::new(self.programs.language, source)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::program::Language;
 use crate::rounded::rounded;
 
 /// A run that did not take place, or whose end is not known.
@@ -46,6 +47,17 @@ impl Fault {
             Self::Lost { .. } if effectful => Remedy::GiveUp,
             Self::Lost { .. } => Remedy::RetryHere,
         }
+    }
+
+    /// Checks that a backend which offers these languages has a kernel for `language`.
+    ///
+    /// # Errors
+    /// `Unsupported`: it has none.
+    pub fn check_language(language: Language, offered: &[Language]) -> Result<(), Self> {
+        if offered.contains(&language) {
+            return Ok(());
+        }
+        Err(Self::Unsupported(Need::Language(format!("a kernel for {language}"))))
     }
 
     /// Returns the reason without the kind, which is [`name`](Self::name).

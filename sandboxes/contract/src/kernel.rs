@@ -12,12 +12,14 @@ use crate::events::Events;
 use crate::fault::Fault;
 use crate::limits::Limits;
 use crate::outcome::Outcome;
+use crate::program::Language;
 
 /// Opens kernels: a backend that keeps each in a sandbox of its own, or a machine whose kernels share its files.
 #[async_trait]
 pub trait Kernels: Send + Sync {
-    /// Opens a kernel in which nothing has run yet.
-    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault>;
+    /// Opens a kernel in which nothing has run yet. Fails with [`Unsupported`](Fault::Unsupported) where there is no kernel
+    /// for the language.
+    async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault>;
 }
 
 /// A live interpreter that keeps its state. Dropping it ends it. Dropping the future of a run ends the cell, and the

@@ -71,14 +71,30 @@ pub enum Randomness {
 pub enum Language {
     #[default]
     Python,
+    JavaScript,
+    TypeScript,
+    C,
+    Cpp,
+    Bash,
+    R,
+    Java,
 }
 
 impl Language {
-    pub const ALL: [Self; 1] = [Self::Python];
+    pub const ALL: [Self; 8] =
+        [Self::Python, Self::JavaScript, Self::TypeScript, Self::C, Self::Cpp, Self::Bash, Self::R, Self::Java];
 
+    /// Returns the name used in requests, rules, records and answers.
     pub fn name(self) -> &'static str {
         match self {
             Self::Python => "python",
+            Self::JavaScript => "javascript",
+            Self::TypeScript => "typescript",
+            Self::C => "c",
+            Self::Cpp => "cpp",
+            Self::Bash => "bash",
+            Self::R => "r",
+            Self::Java => "java",
         }
     }
 }
@@ -91,7 +107,7 @@ impl fmt::Display for Language {
 
 /// The text names no language.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown language {0:?}: allowed are python, python3 and py")]
+#[error("unknown language {given:?}: allowed are {allowed}", given = .0, allowed = Language::ALL.map(Language::name).join(", "))]
 pub struct UnknownLanguage(pub String);
 
 impl FromStr for Language {
@@ -100,6 +116,13 @@ impl FromStr for Language {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.to_ascii_lowercase().as_str() {
             "python" | "python3" | "py" => Ok(Self::Python),
+            "javascript" | "js" | "node" => Ok(Self::JavaScript),
+            "typescript" | "ts" => Ok(Self::TypeScript),
+            "c" => Ok(Self::C),
+            "cpp" | "c++" | "cxx" => Ok(Self::Cpp),
+            "bash" | "sh" | "shell" => Ok(Self::Bash),
+            "r" => Ok(Self::R),
+            "java" => Ok(Self::Java),
             _ => Err(UnknownLanguage(text.to_owned())),
         }
     }

@@ -120,6 +120,7 @@ impl Default for Settings {
                 isolation: Isolation::Wasm,
                 location: Location::Local,
                 machine: false,
+                internet: false,
                 observes: true,
                 replayable: true,
                 effectful: false,
@@ -238,7 +239,8 @@ impl Backend for Scripted {
 
 #[async_trait]
 impl Kernels for Scripted {
-    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        Fault::check_language(language, &self.settings.offer.languages)?;
         pause(self.draw_between(&self.settings.open_time)).await;
         if let Some(fault) = self.state().next_open.pop_front() {
             return Err(fault);

@@ -267,6 +267,7 @@ impl Backend for E2b {
             isolation: Isolation::MicroVm,
             location: Location::Remote,
             machine: true,
+            internet: true,
             observes: false,
             replayable: false,
             effectful: true,

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{Request, Response};
-use switchtower_contract::{Body, Change, Content, Fault, Kernel, KernelOptions, Kernels, Machine, NetworkPolicy};
+use switchtower_contract::{
+    Body, Change, Content, Fault, Kernel, KernelOptions, Kernels, Language, Machine, NetworkPolicy,
+};
 
 use crate::envd;
 use crate::error::{CallError, Cause};
@@ -37,7 +39,8 @@ impl CloudMachine {
 
 #[async_trait]
 impl Kernels for CloudMachine {
-    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        Fault::check_language(language, &[Language::Python])?;
         let opened = async {
             let shared = self.shared()?;
             let client = shared.running(MARGIN).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Kernels, Offer, Sandbox, Spec};
+use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Kernels, Language, Offer, Sandbox, Spec};
 use switchtower_jail::JailProfile;
 use switchtower_worker::jail::Layer;
 use switchtower_worker::{
@@ -234,7 +234,8 @@ impl Backend for Native {
 
 #[async_trait]
 impl Kernels for Native {
-    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        Fault::check_language(language, &[Language::Python])?;
         let opened = self.kernels.open(options, self.config.kernel_worker_idle, self.start_kernels()).await;
         opened.map_err(|error| refused(&error))
     }

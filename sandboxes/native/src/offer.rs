@@ -29,6 +29,7 @@ pub(crate) fn offer(installation: &Installation) -> Offer {
         isolation: Isolation::Process,
         location: Location::Local,
         machine: false,
+        internet: false,
         // System calls are not intercepted, so effects are not seen.
         observes: false,
         replayable: false,

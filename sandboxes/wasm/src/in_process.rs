@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Backend, Cell, CellOutcome, Events, Fault, InterpreterId, Kernel, KernelOptions, Kernels, Limits, Machine,
-    Maintenance, Offer, Outcome, Program, Sandbox, Spec,
+    Backend, Cell, CellOutcome, Events, Fault, InterpreterId, Kernel, KernelOptions, Kernels, Language, Limits,
+    Machine, Maintenance, Offer, Outcome, Program, Sandbox, Spec,
 };
 use tokio::sync::oneshot;
 
@@ -69,7 +69,8 @@ impl Backend for InProcess {
 
 #[async_trait]
 impl Kernels for InProcess {
-    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        Fault::check_language(language, &[Language::Python])?;
         let thread = RunnerThread::start(Arc::clone(&self.image), Arc::clone(&self.prewarmed)).map_err(no_thread)?;
         Ok(Box::new(ThreadKernel { thread, options: options.clone(), is_created: false }))
     }

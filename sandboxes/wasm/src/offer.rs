@@ -30,6 +30,7 @@ pub(crate) fn offer(compiled: &Compiled) -> Offer {
         isolation: Isolation::Wasm,
         location: Location::Local,
         machine: false,
+        internet: false,
         observes: true,
         replayable: true,
         effectful: false,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Cell, CellOutcome, Events, Fault, Kernel, KernelOptions, Kernels, Limits};
+use switchtower_contract::{Cell, CellOutcome, Events, Fault, Kernel, KernelOptions, Kernels, Language, Limits};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -172,7 +172,8 @@ fn shut_down() -> Fault {
 
 #[async_trait]
 impl Kernels for KernelPool {
-    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        Fault::check_language(language, &[Language::Python])?;
         Ok(self.open(options))
     }
 }

@@ -33,6 +33,7 @@ pub fn analyse(program: &Program) -> Profile {
 pub fn side_effects_before_import(program: &Program, line: u32) -> SideEffects {
     match program.language {
         Language::Python => python::side_effects_before_import(program, line),
+        _ => SideEffects::World,
     }
 }
 
@@ -76,6 +77,7 @@ type Analyser = fn(&Program) -> Profile;
 fn analyser(language: Language) -> Option<Analyser> {
     match language {
         Language::Python => Some(python::analyse),
+        _ => None,
     }
 }
 

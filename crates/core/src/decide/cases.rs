@@ -60,6 +60,8 @@ struct CaseTier {
     location: Location,
     #[serde(default)]
     machine: bool,
+    /// Whether programs reach the internet. Without it: where it is remote.
+    internet: Option<bool>,
     /// Billionths of a US dollar per second, as `facts.tiers[].cost`.
     #[serde(default)]
     cost: u64,
@@ -190,6 +192,7 @@ fn status(name: &str, tier: &CaseTier) -> TierStatus {
         isolation: tier.isolation,
         location: tier.location,
         machine: tier.machine,
+        internet: tier.internet.unwrap_or(tier.location == Location::Remote),
         price_per_second: (tier.cost > 0).then_some(Price(tier.cost)),
         memory: tier.memory_mb.unwrap_or(8 << 10) << 20,
         wall: Duration::from_millis(tier.wall_ms.unwrap_or(3_600_000)),

@@ -58,6 +58,7 @@ fn tier(status: &TierStatus, request: &Request, needed: &[&str]) -> Dynamic {
     put("isolation", status.isolation.name().into());
     put("location", status.location.name().into());
     put("machine", status.machine.into());
+    put("internet", status.internet.into());
     put("cost", count(status.price_per_second.map_or(0, |price| price.0)));
     put("lacks", list(needed.iter().copied().filter(|module| !status.modules.has(module))));
     let fits = request.memory.is_none_or(|memory| memory <= status.memory) && request.timeout <= status.wall;

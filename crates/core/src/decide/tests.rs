@@ -28,6 +28,7 @@ fn status(name: &str, isolation: Isolation, modules: Modules) -> TierStatus {
         isolation,
         location: if isolation == Isolation::MicroVm { Location::Remote } else { Location::Local },
         machine: isolation == Isolation::MicroVm,
+        internet: isolation == Isolation::MicroVm,
         price_per_second: (isolation == Isolation::MicroVm).then_some(Price(28_000)),
         memory: 1 << 30,
         wall: Duration::from_secs(600),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use switchtower_contract::{Change, Fault, Kernel, KernelOptions, Machine, Maintenance};
+use switchtower_contract::{Change, Fault, Kernel, KernelOptions, Language, Machine, Maintenance};
 use tokio::sync::{Mutex, MutexGuard, SetOnce};
 
 use crate::error::Error;
@@ -46,10 +46,14 @@ impl LeasedMachine {
         self.machine.apply(changes).await
     }
 
-    pub(super) async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    pub(super) async fn open_kernel(
+        &self,
+        language: Language,
+        options: &KernelOptions,
+    ) -> Result<Box<dyn Kernel>, Fault> {
         let lease = self.lease.lock().await;
         lease.as_ref().ok_or_else(given_back)?;
-        self.machine.open_kernel(options).await
+        self.machine.open_kernel(language, options).await
     }
 
     /// Ends it, even if other references to it exist.

@@ -35,8 +35,10 @@ pub(super) async fn take_or_rebuild(
         return Ok(kernel);
     }
     let past_cells = state.history().replayable_cells().map_err(KernelUnavailable::NotReplayable)?;
-    let mut kernel =
-        tier.open_kernel(&context.kernel_options(&session.options().env)).await.map_err(KernelUnavailable::Fault)?;
+    let mut kernel = tier
+        .open_kernel(context.language(), &context.kernel_options(&session.options().env))
+        .await
+        .map_err(KernelUnavailable::Fault)?;
     // A cell that slept sleeps again, so it may need all of its time. Its memory is limited as before, so that an allocation
     // that failed fails again.
     let limits = Limits {

@@ -218,7 +218,8 @@ async fn open_restored(
     exported: Option<&ExportedState>,
     destination: &MachineDestination<'_>,
 ) -> Result<Box<dyn Kernel>, Error> {
-    let opened = destination.machine.open_kernel(&context.kernel_options(&session.options().env)).await;
+    let opened =
+        destination.machine.open_kernel(context.language(), &context.kernel_options(&session.options().env)).await;
     let mut kernel = opened.map_err(|fault| Error::from_fault(destination.tier.name(), &fault))?;
     let destination = Destination::Machine(destination);
     let restored = match exported {

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
-use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Kernels, Need, Offer, Sandbox, Spec};
+use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Kernels, Language, Need, Offer, Sandbox, Spec};
 use tokio::sync::watch;
 
 use super::AbsentTier;
@@ -169,9 +169,9 @@ impl Backend for LateBackend {
 
 #[async_trait]
 impl Kernels for LateBackend {
-    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         let unsupported = || Fault::Unsupported(Need::Language("a kernel that keeps its state".to_owned()));
-        self.started().await?.kernels().ok_or_else(unsupported)?.open_kernel(options).await
+        self.started().await?.kernels().ok_or_else(unsupported)?.open_kernel(language, options).await
     }
 }
 

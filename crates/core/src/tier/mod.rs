@@ -25,8 +25,8 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use switchtower_contract::{
-    Backend, Fault, Isolation, Kernel, KernelOptions, Kernels, Location, Need, Offer, Spec, byte_size, duration,
-    rounded,
+    Backend, Fault, Isolation, Kernel, KernelOptions, Kernels, Language, Location, Need, Offer, Spec, byte_size,
+    duration, rounded,
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -221,6 +221,7 @@ impl Tier {
             isolation: offer.isolation,
             location: offer.location,
             machine: offer.machine,
+            internet: offer.internet,
             price_per_second: offer.price_per_second,
             memory: offer.max_memory,
             wall: offer.max_wall,
@@ -300,9 +301,9 @@ impl Tier {
     ///
     /// # Errors
     /// The backend's fault; `Unsupported` if the backend has no kernels.
-    pub async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    pub async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         let unsupported = || Fault::Unsupported(Need::Language("a kernel that keeps its state".to_owned()));
-        self.kernels().ok_or_else(unsupported)?.open_kernel(options).await
+        self.kernels().ok_or_else(unsupported)?.open_kernel(language, options).await
     }
 
     pub fn config(&self) -> &Config {

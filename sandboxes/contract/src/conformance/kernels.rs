@@ -76,7 +76,7 @@ impl<'a> Notebook<'a> {
     }
 
     async fn open_with(suite: &'a Suite<'a>, kernels: &dyn Kernels, options: &KernelOptions) -> Result<Self, String> {
-        let opened = kernels.open_kernel(options).await;
+        let opened = kernels.open_kernel(suite.programs.language, options).await;
         let kernel = opened.map_err(|fault| format!("opening a kernel failed: {fault}"))?;
         Ok(Self { suite, kernel, count: 0 })
     }

@@ -16,6 +16,7 @@ use crate::backend::NetworkPolicy;
 use crate::fault::Fault;
 use crate::kernel::{Change, Content, Kernel, KernelOptions, Kernels};
 use crate::machine::{Body, Machine};
+use crate::program::Language;
 
 pub(super) struct ScriptedMachine {
     pub(super) backend: Scripted,
@@ -33,7 +34,8 @@ impl ScriptedMachine {
 
 #[async_trait]
 impl Kernels for ScriptedMachine {
-    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        Fault::check_language(language, &self.backend.settings.offer.languages)?;
         self.check_open()?;
         let after_interrupt = self.backend.settings.kernels.unwrap_or(AfterInterrupt::StateKept);
         Ok(Box::new(ScriptedKernel::open(&self.backend, options, self.files.clone(), after_interrupt)))

@@ -60,7 +60,7 @@ async fn move_to_tier(
     let permit_request =
         PermitRequest { caller: &session.caller().user, session: session.shared_id(), holder: context.as_holder() };
     let permit = services.kernel_permits.acquire(tier.name(), &permit_request)?;
-    let opened = tier.open_kernel(&context.kernel_options(&session.options().env)).await;
+    let opened = tier.open_kernel(context.language(), &context.kernel_options(&session.options().env)).await;
     let mut kernel = opened.map_err(|fault| Error::from_fault(tier.name(), &fault))?;
     let moves = !state.history().is_empty();
     if moves {
