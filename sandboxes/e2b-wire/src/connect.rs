@@ -5,7 +5,7 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -39,10 +39,11 @@ pub enum Code {
     DeadlineExceeded,
     FailedPrecondition,
     Internal,
+    Unknown,
 }
 
 impl Code {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::InvalidArgument,
         Self::NotFound,
         Self::AlreadyExists,
@@ -53,6 +54,7 @@ impl Code {
         Self::DeadlineExceeded,
         Self::FailedPrecondition,
         Self::Internal,
+        Self::Unknown,
     ];
 
     /// Returns the code with this name in the protocol.
@@ -73,6 +75,7 @@ impl Code {
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::FailedPrecondition => "failed_precondition",
             Self::Internal => "internal",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -87,7 +90,7 @@ impl Code {
             Self::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
             Self::Unimplemented => StatusCode::NOT_IMPLEMENTED,
             Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal | Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -177,15 +180,59 @@ pub fn frames(body: &[u8]) -> impl Iterator<Item = Result<Frame<'_>, Error>> {
 }
 
 fn split_frame(body: &[u8]) -> Result<(Frame<'_>, &[u8]), Error> {
-    let (header, rest) = body.split_first_chunk::<HEADER_BYTES>().ok_or_else(incomplete)?;
-    let [flags, length @ ..] = *header;
-    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    let frame_bytes = frame_length(body)?.ok_or_else(incomplete)?;
+    let (frame, rest) = body.split_at_checked(frame_bytes).ok_or_else(incomplete)?;
+    let (header, message) = frame.split_at(HEADER_BYTES);
+    Ok((if header[0] & END_OF_STREAM == 0 { Frame::Message(message) } else { Frame::End(message) }, rest))
+}
+
+/// The frames of a stream that arrives piece by piece. It holds the bytes of one frame, and those of a piece.
+#[derive(Debug, Default)]
+pub struct FrameReader {
+    buffer: BytesMut,
+}
+
+impl FrameReader {
+    /// Adds the next bytes of the stream. Call [`next_message`](Self::next_message) until it returns `None` before the next piece.
+    pub fn push(&mut self, piece: &[u8]) {
+        self.buffer.extend_from_slice(piece);
+    }
+
+    /// Returns the next message that has arrived whole. The end of a stream has none.
+    ///
+    /// # Errors
+    /// The frame is too large, or its message is not what the method takes.
+    pub fn next_message<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
+        loop {
+            let Some(frame_bytes) = frame_length(&self.buffer)? else { return Ok(None) };
+            if self.buffer.len() < frame_bytes {
+                return Ok(None);
+            }
+            let frame = self.buffer.split_to(frame_bytes);
+            if let (Frame::Message(message), _) = split_frame(&frame)? {
+                return parse(message).map(Some);
+            }
+        }
+    }
+
+    /// Checks that the stream did not break off within a frame.
+    ///
+    /// # Errors
+    /// It did.
+    pub fn finish(self) -> Result<(), Error> {
+        if self.buffer.is_empty() { Ok(()) } else { Err(incomplete()) }
+    }
+}
+
+/// Returns the bytes of the frame that begins here, with its header; `None` where the header is incomplete.
+fn frame_length(body: &[u8]) -> Result<Option<usize>, Error> {
+    let Some(([_, length @ ..], _)) = body.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
     if length > MAX_MESSAGE_BYTES {
         let message = format!("message size {length} is larger than the configured maximum of {MAX_MESSAGE_BYTES}");
         return Err(Error::new(Code::ResourceExhausted, message));
     }
-    let (message, rest) = rest.split_at_checked(length).ok_or_else(incomplete)?;
-    Ok((if flags & END_OF_STREAM == 0 { Frame::Message(message) } else { Frame::End(message) }, rest))
+    Ok(Some(HEADER_BYTES + length))
 }
 
 /// Returns a message in its frame.
@@ -264,7 +311,18 @@ mod tests {
             let messages: Vec<Value> = texts.iter().map(|text| json!({ "text": text })).collect();
             let mut body = messages.iter().map(frame).collect::<Vec<_>>().concat();
             body.extend(end_frame(None));
-            prop_assert_eq!(read_messages::<Value>(&body), Ok(messages));
+            prop_assert_eq!(read_messages::<Value>(&body), Ok(messages.clone()));
+            for piece_bytes in [1, 7, body.len()] {
+                let (mut reader, mut read) = (FrameReader::default(), Vec::new());
+                for piece in body.chunks(piece_bytes) {
+                    reader.push(piece);
+                    while let Some(message) = reader.next_message::<Value>().unwrap() {
+                        read.push(message);
+                    }
+                }
+                prop_assert_eq!(reader.finish(), Ok(()));
+                prop_assert_eq!(&read, &messages);
+            }
         }
 
         #[test]

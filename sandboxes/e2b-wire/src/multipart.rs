@@ -1,10 +1,12 @@
 //! Forms with files (`multipart/form-data`), as `POST /files` takes them.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, Stream, StreamExt as _};
 use multer::Multipart;
 
 /// Most parts of a form.
@@ -39,25 +41,87 @@ pub enum FormError {
 /// # Errors
 /// The body is no form, lacks its end, has a part without a disposition, or has too many parts.
 pub async fn read_form(content_type: &str, body: &Bytes) -> Result<Vec<Part>, FormError> {
-    let boundary = multer::parse_boundary(content_type).map_err(|_| FormError::Malformed)?;
-    let mut form = Multipart::new(pieces(body.clone()), boundary);
+    let body = body.clone();
+    let mut form = Form::new(content_type, stream::iter([Ok::<_, Infallible>(body)]))?;
     let mut parts = Vec::new();
-    while let Some(mut field) = form.next_field().await.map_err(|_| FormError::Malformed)? {
-        if parts.len() == MAX_PARTS {
-            return Err(FormError::TooManyParts);
-        }
-        if !field.headers().contains_key("content-disposition") {
-            return Err(FormError::Malformed);
-        }
-        let text = |text: Option<&str>| text.map(unescape).unwrap_or_default();
-        let (name, file_name) = (text(field.name()), text(field.file_name()));
+    while let Some(head) = form.next_part().await? {
         let mut content = BytesMut::new();
-        while let Some(piece) = field.chunk().await.map_err(|_| FormError::Malformed)? {
+        while let Some(piece) = form.next_piece().await? {
             content.extend_from_slice(&piece);
         }
-        parts.push(Part { field: name, file_name, content: content.freeze() });
+        parts.push(Part { field: head.field, file_name: head.file_name, content: content.freeze() });
     }
     Ok(parts)
+}
+
+/// A form whose body arrives piece by piece. It holds a few pieces of the body, and no part.
+pub struct Form {
+    reader: Multipart<'static>,
+    part: Option<multer::Field<'static>>,
+    parts: usize,
+    /// Bytes that the reader has taken since the last progress; more than a few pieces are no form.
+    unread: Arc<AtomicUsize>,
+}
+
+/// The name of a part's field, and of its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartHead {
+    /// The name of the form's field; files come in `file`.
+    pub field: String,
+    /// Empty where the part has none.
+    pub file_name: String,
+}
+
+impl Form {
+    /// Returns the form with this `Content-Type`.
+    ///
+    /// # Errors
+    /// It is no form's.
+    pub fn new<E: std::error::Error + Send + Sync + 'static>(
+        content_type: &str,
+        body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Result<Self, FormError> {
+        let boundary = multer::parse_boundary(content_type).map_err(|_| FormError::Malformed)?;
+        let unread = Arc::new(AtomicUsize::new(0));
+        let reader = Multipart::new(pieces(Box::pin(body), unread.clone()), boundary);
+        Ok(Self { reader, part: None, parts: 0, unread })
+    }
+
+    /// Returns the next part. What was not read of the last one is skipped.
+    ///
+    /// # Errors
+    /// The body is no form, lacks its end, has a part without a disposition, or has too many parts.
+    pub async fn next_part(&mut self) -> Result<Option<PartHead>, FormError> {
+        while self.next_piece().await?.is_some() {}
+        let next = self.reader.next_field().await.map_err(|_| FormError::Malformed)?;
+        self.unread.store(0, Ordering::Relaxed);
+        let Some(part) = next else { return Ok(None) };
+        if self.parts == MAX_PARTS {
+            return Err(FormError::TooManyParts);
+        }
+        if !part.headers().contains_key("content-disposition") {
+            return Err(FormError::Malformed);
+        }
+        self.parts += 1;
+        let text = |text: Option<&str>| text.map(unescape).unwrap_or_default();
+        let head = PartHead { field: text(part.name()), file_name: text(part.file_name()) };
+        self.part = Some(part);
+        Ok(Some(head))
+    }
+
+    /// Returns the next bytes of the part; `None` at its end.
+    ///
+    /// # Errors
+    /// The body breaks off.
+    pub async fn next_piece(&mut self) -> Result<Option<Bytes>, FormError> {
+        let Some(part) = &mut self.part else { return Ok(None) };
+        let piece = part.chunk().await.map_err(|_| FormError::Malformed)?;
+        self.unread.store(0, Ordering::Relaxed);
+        if piece.is_none() {
+            self.part = None;
+        }
+        Ok(piece)
+    }
 }
 
 /// Replaces the escapes that browsers and SDKs write into quoted names.
@@ -65,18 +129,38 @@ fn unescape(text: &str) -> String {
     text.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
 }
 
-/// Returns the body piece by piece. The reader takes as many pieces as are ready, so after each one the stream is not
-/// ready for one poll.
-fn pieces(mut body: Bytes) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    let mut is_ready = true;
+/// Most bytes of a form that are not content and come in a row, like the headers of a part.
+const MAX_UNREAD_BYTES: usize = 4 * PIECE_BYTES;
+
+/// Returns the body in pieces. The reader takes as many pieces as are ready, so after each one the stream is not ready
+/// for one poll.
+fn pieces<E: std::error::Error + Send + Sync + 'static>(
+    mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    unread: Arc<AtomicUsize>,
+) -> impl Stream<Item = Result<Bytes, Box<dyn std::error::Error + Send + Sync>>> {
+    let (mut rest, mut is_ready) = (Bytes::new(), true);
     stream::poll_fn(move |context| {
         is_ready = !is_ready;
-        if is_ready && !body.is_empty() {
+        if is_ready {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let piece = body.split_to(body.len().min(PIECE_BYTES));
-        Poll::Ready((!piece.is_empty()).then_some(Ok(piece)))
+        while rest.is_empty() {
+            match body.poll_next_unpin(context) {
+                Poll::Ready(Some(Ok(bytes))) => rest = bytes,
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {
+                    is_ready = true;
+                    return Poll::Pending;
+                }
+            }
+        }
+        let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+        if unread.fetch_add(piece.len(), Ordering::Relaxed) > MAX_UNREAD_BYTES {
+            return Poll::Ready(Some(Err(FormError::Malformed.into())));
+        }
+        Poll::Ready(Some(Ok(piece)))
     })
 }
 
@@ -133,6 +217,22 @@ mod tests {
         assert_eq!(read(TYPE, &write(&parts)).map(|parts| parts.len()), Ok(MAX_PARTS));
         let parts = vec![("a", b"".as_slice()); MAX_PARTS + 1];
         assert_eq!(read(TYPE, &write(&parts)), Err(FormError::TooManyParts));
+    }
+
+    #[test]
+    fn a_part_whose_headers_do_not_end_is_refused_before_it_fills_memory() {
+        let line = Bytes::from_static(&[b'a'; 1024]);
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counter = taken.clone();
+        let endless = stream::repeat_with(move || {
+            counter.fetch_add(line.len(), Ordering::Relaxed);
+            Ok::<_, Infallible>(line.clone())
+        });
+        let body = stream::iter([Ok(Bytes::from_static(b"--x\r\nA: "))]).chain(endless);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let next = runtime.block_on(async { Form::new(TYPE, body).unwrap().next_part().await });
+        assert_eq!(next, Err(FormError::Malformed));
+        assert!(taken.load(Ordering::Relaxed) < 2 * MAX_UNREAD_BYTES);
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switchtower_e2b_wire::connect::{self, Code, Error};
-use switchtower_e2b_wire::files::{EntryInfo, EntryKind};
+use switchtower_e2b_wire::files::{EntryInfo, EntryKind, permissions};
 
 use super::errors::Refusal;
 use super::target;
@@ -80,6 +80,9 @@ fn describe(fake: &Fake, entry: &disk::Entry) -> Value {
         kind: if entry.is_folder { EntryKind::Folder } else { EntryKind::File },
         size: entry.size,
         mode: entry.mode,
+        permissions: permissions(if entry.is_folder { 0o040_000 } else { 0 } | entry.mode),
+        owner: "user",
+        group: "user",
         modified: match entry.modified {
             Modified::Runtime(instant) => fake.state.clock.at(instant),
             Modified::System(time) => time,
