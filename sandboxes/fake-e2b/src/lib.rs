@@ -7,7 +7,8 @@
 //!
 //! **It does not isolate.** A program has the rights of this user: serve it on loopback, for yourself.
 //!
-//! Refused: languages other than Python and Bash, watches, templates that are built, compressed uploads.
+//! Refused: languages other than Python and Bash, templates that are built. Scripted sandboxes have no processes, no watches and no
+//! compressed uploads either.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -33,14 +34,12 @@ mod kernel;
 mod latency;
 mod namespace;
 mod plan;
-mod process;
 mod random;
 mod rate;
 mod row_stream;
 mod sandbox;
 mod sandboxes;
 mod settings;
-mod terminal;
 
 pub use counts::Counts;
 pub use fake::{Fake, serve};

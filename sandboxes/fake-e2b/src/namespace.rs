@@ -16,7 +16,9 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use switchtower_envd::{Launch, Launcher};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
@@ -213,6 +215,22 @@ impl Namespace {
     }
 }
 
+#[async_trait]
+impl Launcher for Namespace {
+    async fn command(&self, launch: &Launch) -> io::Result<Command> {
+        if launch.has_terminal && !self.is_separate().await {
+            let why = "terminals need a machine that allows its users namespaces";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        let program = Path::new(&launch.program);
+        Ok(self.command(program, &launch.args, &launch.cwd, &launch.env, launch.has_terminal).await)
+    }
+
+    fn signal(&self, leader: u32, signal: Signal) -> io::Result<()> {
+        signal_group(leader, signal)
+    }
+}
+
 /// Returns a command whose process ends with this one, however early that ends. Its further arguments are a program and
 /// that program's arguments.
 fn command_that_ends_with_this_process() -> Command {
@@ -230,19 +248,8 @@ impl Drop for Namespace {
 }
 
 impl ProcessGroup {
-    /// Returns the number of the leader, until it was waited for.
-    pub(crate) fn pid(&self) -> Option<u32> {
-        self.0.id()
-    }
-
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
-        let leader = self.0.id().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        let number = |id: u32| i32::try_from(id).ok().and_then(Pid::from_raw);
-        match waited_for_by(leader).and_then(number) {
-            Some(inner) => kill_process_group(inner, signal).or_else(|_| kill_process(inner, signal))?,
-            None => number(leader).map_or(Ok(()), |leader| kill_process_group(leader, signal))?,
-        }
-        Ok(())
+        signal_group(self.0.id().ok_or(io::ErrorKind::NotFound)?, signal)
     }
 
     pub(crate) async fn end(&mut self) {
@@ -250,6 +257,16 @@ impl ProcessGroup {
         let _ = self.signal(Signal::KILL);
         let _ = self.0.wait().await;
     }
+}
+
+/// Sends a signal to the group that a process leads, or that the process leads for which it waits.
+fn signal_group(leader: u32, signal: Signal) -> io::Result<()> {
+    let number = |id: u32| i32::try_from(id).ok().and_then(Pid::from_raw);
+    match waited_for_by(leader).and_then(number) {
+        Some(inner) => kill_process_group(inner, signal).or_else(|_| kill_process(inner, signal))?,
+        None => number(leader).map_or(Ok(()), |leader| kill_process_group(leader, signal))?,
+    }
+    Ok(())
 }
 
 /// Returns the one child of a process that has entered namespaces and waits for it.

@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use switchtower_contract::scripted::Scripted;
+use switchtower_envd::{Daemon, DaemonOptions, User, Users};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::clock::WallClock;
 use crate::context::{Context, DiscardReason, KernelFactory};
-use crate::disk::{Disk, HOME, HostFolder, MemoryDisk, absolute};
+use crate::disk::{HOME, HostFolder, MemoryDisk, absolute};
 use crate::kernel::{ContextKernel, Language, PythonKernel, ScriptedKernel, backend};
 use crate::namespace::{Interpreter, Namespace};
-use crate::process::Processes;
 use crate::random::SeededRandom;
 use crate::settings::{KernelMode, Template};
 
@@ -35,8 +35,7 @@ pub(crate) struct Sandbox {
     network: Mutex<NetworkRules>,
     /// What calls to its other ports require, if `allowPublicTraffic` is false.
     pub(crate) traffic_token: Option<String>,
-    pub(crate) disk: Disk,
-    pub(crate) processes: Processes,
+    pub(crate) envd: Envd,
     environment: Environment,
     clock: WallClock,
     modules: Option<BTreeSet<String>>,
@@ -51,6 +50,13 @@ pub(crate) struct Sandbox {
 pub(crate) enum KernelKind {
     Python(Arc<Interpreter>),
     Scripted(Unscripted),
+}
+
+/// What answers the calls for files and processes.
+pub(crate) enum Envd {
+    Daemon(Box<Daemon>),
+    /// Files in memory, and no processes.
+    Scripted(Arc<MemoryDisk>),
 }
 
 /// Where a sandbox's programs run.
@@ -88,6 +94,33 @@ impl KernelKind {
     }
 }
 
+impl Environment {
+    fn has_folder(&self, path: &str) -> bool {
+        match self {
+            Self::Python(namespace) => namespace.folder.host_path(path).is_dir(),
+            Self::Scripted { disk, .. } => disk.stat(path).is_ok_and(|entry| entry.is_folder),
+        }
+    }
+}
+
+/// Returns the daemon of a sandbox with processes. All its users are the one of this process.
+fn daemon(namespace: &Arc<Namespace>, env: BTreeMap<String, String>) -> Daemon {
+    let user = User {
+        name: "user".to_owned(),
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        home: HOME.to_owned(),
+        groups: Vec::new(),
+    };
+    Daemon::new(DaemonOptions {
+        launcher: namespace.clone(),
+        root: namespace.folder.clone(),
+        default_user: user.name.clone(),
+        users: Users::Single(user),
+        env,
+    })
+}
+
 impl Sandbox {
     /// Creates the files of a sandbox; its first process or kernel starts with its first command or execution.
     pub(crate) fn new(
@@ -111,14 +144,10 @@ impl Sandbox {
                 disk: Arc::new(MemoryDisk::new(&template.tag)),
             },
         };
-        let disk: Disk = match &environment {
-            Environment::Python(namespace) => namespace.folder.clone(),
-            Environment::Scripted { disk, .. } => disk.clone(),
+        let envd = match &environment {
+            Environment::Python(namespace) => Envd::Daemon(Box::new(daemon(namespace, new.env.clone()))),
+            Environment::Scripted { disk, .. } => Envd::Scripted(disk.clone()),
         };
-        let processes = Processes::new(match &environment {
-            Environment::Python(namespace) => Some(namespace.clone()),
-            Environment::Scripted { .. } => None,
-        });
         let sandbox = Self {
             token: format!("ea_{}", random.alphanumeric(24)),
             template: new.template,
@@ -129,8 +158,7 @@ impl Sandbox {
             traffic_token: (new.network.network.get("allowPublicTraffic") == Some(&Value::Bool(false)))
                 .then(|| format!("ta_{}", random.alphanumeric(24))),
             network: Mutex::new(new.network),
-            disk,
-            processes,
+            envd,
             environment,
             clock,
             modules: template.modules.clone(),
@@ -168,7 +196,7 @@ impl Sandbox {
 
     /// Returns a context that is not yet among the sandbox's own.
     pub(crate) fn new_context(&self, id: String, language: Language, cwd: &str, is_default: bool) -> Context {
-        let (environment, clock, disk) = (self.environment.clone(), self.clock, self.disk.clone());
+        let (environment, clock) = (self.environment.clone(), self.clock);
         let folder = absolute(cwd, HOME);
         let (modules, mut env) = (self.modules.clone(), self.env.clone());
         env.insert("E2B_SANDBOX".to_owned(), "true".to_owned());
@@ -177,7 +205,7 @@ impl Sandbox {
         let new_kernel: KernelFactory = Arc::new(move || -> Box<dyn ContextKernel> {
             // E2B's server changes the folder once, when it makes the context. A folder that does not exist is no error.
             let is_first = is_first.swap(false, Ordering::Relaxed);
-            let has_folder = is_first && disk.stat(&folder).is_ok_and(|entry| entry.is_folder);
+            let has_folder = is_first && environment.has_folder(&folder);
             let folder = if has_folder { &folder } else { HOME };
             match &environment {
                 Environment::Python(namespace) => {
@@ -194,7 +222,9 @@ impl Sandbox {
     /// Breaks connections. Executions whose client is gone are interrupted by that, and contexts keep their state.
     pub(crate) fn pause(&self) {
         self.pauses.send_replace(());
-        self.processes.disconnect_readers();
+        if let Envd::Daemon(daemon) = &self.envd {
+            daemon.disconnect();
+        }
     }
 
     /// Returns a receiver that changes with the next pause.
@@ -209,9 +239,15 @@ impl Sandbox {
         for context in old {
             context.discard_kernel(DiscardReason::SandboxEnded);
         }
-        self.processes.end();
+        self.end_processes();
         if let Environment::Python(namespace) = &self.environment {
             namespace.end_programs().await;
+        }
+    }
+
+    fn end_processes(&self) {
+        if let Envd::Daemon(daemon) = &self.envd {
+            daemon.end();
         }
     }
 
@@ -220,7 +256,7 @@ impl Sandbox {
         for context in self.contexts().iter() {
             context.discard_kernel(DiscardReason::SandboxEnded);
         }
-        self.processes.end();
+        self.end_processes();
         if let Environment::Python(namespace) = &self.environment {
             namespace.close().await;
         }

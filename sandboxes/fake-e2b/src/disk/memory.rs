@@ -1,11 +1,11 @@
-//! Files in memory, for scripted kernels.
+//! Files in memory, for scripted kernels. Paths are absolute, as [`absolute`](super::absolute) returns them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::{DiskError, Entry, FileStore, HOME, Metadata, Modified, parent};
+use super::{DiskError, Entry, HOME, Metadata, parent};
 
 pub(crate) struct MemoryDisk {
     /// By absolute path; held for one operation.
@@ -60,8 +60,7 @@ impl Node {
             is_folder,
             size: self.content.as_ref().map_or(4096, |content| content.len() as u64),
             mode: if is_folder { 0o755 } else { 0o644 },
-            modified: Modified::Runtime(self.modified),
-            symlink: None,
+            modified: self.modified,
             metadata: self.metadata.clone(),
         }
     }
@@ -93,8 +92,8 @@ fn within(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || folder == "/")
 }
 
-impl FileStore for MemoryDisk {
-    fn read(&self, path: &str) -> Result<Vec<u8>, DiskError> {
+impl MemoryDisk {
+    pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>, DiskError> {
         match self.nodes().get(path) {
             None => Err(DiskError::NotFound(path.to_owned())),
             Some(Node { content: None, .. }) => Err(DiskError::IsFolder(path.to_owned())),
@@ -102,7 +101,8 @@ impl FileStore for MemoryDisk {
         }
     }
 
-    fn write(&self, path: &str, content: &[u8], metadata: &Metadata) -> Result<Entry, DiskError> {
+    /// Writes a file with this metadata and no other, and creates the folders that its path names.
+    pub(crate) fn write(&self, path: &str, content: &[u8], metadata: &Metadata) -> Result<Entry, DiskError> {
         let mut nodes = self.nodes();
         if nodes.get(path).is_some_and(|node| node.content.is_none()) {
             return Err(DiskError::IsFolder(path.to_owned()));
@@ -115,12 +115,13 @@ impl FileStore for MemoryDisk {
         Ok(entry)
     }
 
-    fn stat(&self, path: &str) -> Result<Entry, DiskError> {
+    pub(crate) fn stat(&self, path: &str) -> Result<Entry, DiskError> {
         let nodes = self.nodes();
         nodes.get(path).map(|node| node.entry(path)).ok_or_else(|| DiskError::NotFound(path.to_owned()))
     }
 
-    fn list(&self, path: &str, depth: u32) -> Result<Vec<Entry>, DiskError> {
+    /// Lists a folder, and its folders down to this depth.
+    pub(crate) fn list(&self, path: &str, depth: u32) -> Result<Vec<Entry>, DiskError> {
         if !self.stat(path)?.is_folder {
             return Err(DiskError::NotFolder(path.to_owned()));
         }
@@ -131,7 +132,8 @@ impl FileStore for MemoryDisk {
         Ok(inside.map(|(at, node)| node.entry(at)).collect())
     }
 
-    fn make_folder(&self, path: &str) -> Result<Entry, DiskError> {
+    /// Creates a folder, and those that its path names.
+    pub(crate) fn make_folder(&self, path: &str) -> Result<Entry, DiskError> {
         let mut nodes = self.nodes();
         match nodes.get(path) {
             Some(Node { content: None, .. }) => return Err(DiskError::Exists(path.to_owned())),
@@ -142,7 +144,7 @@ impl FileStore for MemoryDisk {
         Ok(Node::new(None).entry(path))
     }
 
-    fn rename(&self, from: &str, to: &str) -> Result<Entry, DiskError> {
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<Entry, DiskError> {
         self.stat(from)?;
         let mut nodes = self.nodes();
         check_parents(&nodes, to)?;
@@ -157,7 +159,8 @@ impl FileStore for MemoryDisk {
         self.stat(to)
     }
 
-    fn remove(&self, path: &str) -> Result<(), DiskError> {
+    /// Removes a file, or a folder with its content. Succeeds where there is none.
+    pub(crate) fn remove(&self, path: &str) -> Result<(), DiskError> {
         self.nodes().retain(|at, _| !within(at, path) || at == "/");
         Ok(())
     }

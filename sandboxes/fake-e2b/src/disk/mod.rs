@@ -1,10 +1,9 @@
-//! The files of a sandbox: a folder of this machine, or memory.
+//! The files of a sandbox: a folder of this machine for sandboxes with processes, memory for scripted ones.
 
 mod folder;
 mod memory;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -14,46 +13,22 @@ pub(crate) use memory::MemoryDisk;
 /// The home folder, where relative paths begin.
 pub(crate) use switchtower_contract::python::HOME;
 
-pub(crate) type Disk = Arc<dyn FileStore>;
-
-/// The prefix of a client's names among the extended attributes of a file.
+/// The prefix of a client's names among the extended attributes of a file, where files have some.
 pub(crate) const ATTRIBUTE_PREFIX: &str = "user.e2b.";
 
 /// Names and values of a client's own, which a file has until it is uploaded again: its extended attributes, without their prefix.
 pub(crate) type Metadata = BTreeMap<String, String>;
 
-/// Files by absolute path, as [`absolute`] returns them.
-pub(crate) trait FileStore: Send + Sync {
-    fn read(&self, path: &str) -> Result<Vec<u8>, DiskError>;
-    /// Writes a file with this metadata and no other, and creates the folders that its path names.
-    fn write(&self, path: &str, content: &[u8], metadata: &Metadata) -> Result<Entry, DiskError>;
-    fn stat(&self, path: &str) -> Result<Entry, DiskError>;
-    /// Lists a folder, and its folders down to this depth.
-    fn list(&self, path: &str, depth: u32) -> Result<Vec<Entry>, DiskError>;
-    /// Creates a folder, and those that its path names.
-    fn make_folder(&self, path: &str) -> Result<Entry, DiskError>;
-    fn rename(&self, from: &str, to: &str) -> Result<Entry, DiskError>;
-    /// Removes a file, or a folder with its content. Succeeds where there is none.
-    fn remove(&self, path: &str) -> Result<(), DiskError>;
-}
-
+/// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) path: String,
     pub(crate) is_folder: bool,
     pub(crate) size: u64,
     pub(crate) mode: u32,
-    pub(crate) modified: Modified,
-    /// Where a symbolic link leads.
-    pub(crate) symlink: Option<String>,
+    /// By the runtime's clock.
+    pub(crate) modified: Instant,
     pub(crate) metadata: Metadata,
-}
-
-/// When a file was last changed, by the runtime's clock or by the system's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Modified {
-    Runtime(Instant),
-    System(std::time::SystemTime),
 }
 
 /// Why a file operation failed.
@@ -67,10 +42,6 @@ pub(crate) enum DiskError {
     IsFolder(String),
     #[error("path is not a directory: {0}")]
     NotFolder(String),
-    #[error("permission denied: {0}")]
-    Denied(String),
-    #[error("{0}")]
-    Other(String),
 }
 
 /// Returns the absolute path, without `.` and `..`.
@@ -120,22 +91,13 @@ mod tests {
 
     #[tokio::test]
     async fn metadata_of_a_file_moves_with_it_and_lasts_until_its_next_upload() {
-        let folder = HostFolder::new("i", "base", "tag").unwrap();
-        let stores: [&dyn FileStore; 2] = [&MemoryDisk::new("tag"), &folder];
+        let store = MemoryDisk::new("tag");
         let author = Metadata::from([("author".to_owned(), "ada".to_owned())]);
-        for store in stores {
-            assert_eq!(store.write("/tmp/a", b"1", &author).unwrap().metadata, author);
-            assert_eq!(store.write("/tmp/b", b"1", &Metadata::new()).unwrap().metadata, Metadata::new());
-            assert_eq!(store.rename("/tmp/a", "/tmp/d/a").unwrap().metadata, author);
-            assert_eq!(store.list("/tmp/d", 1).unwrap()[0].metadata, author);
-            assert_eq!(store.write("/tmp/d/a", b"2", &Metadata::new()).unwrap().metadata, Metadata::new());
-            assert_eq!(store.stat("/tmp/d/a").unwrap().metadata, Metadata::new());
-        }
-        // A program writes the file, and later removes it.
-        folder.write("/tmp/a", b"1", &author).unwrap();
-        std::fs::write(folder.host_path("/tmp/a"), "2").unwrap();
-        assert_eq!(folder.stat("/tmp/a").unwrap().metadata, author);
-        std::fs::remove_file(folder.host_path("/tmp/a")).unwrap();
-        assert!(folder.stat("/tmp/a").is_err());
+        assert_eq!(store.write("/tmp/a", b"1", &author).unwrap().metadata, author);
+        assert_eq!(store.write("/tmp/b", b"1", &Metadata::new()).unwrap().metadata, Metadata::new());
+        assert_eq!(store.rename("/tmp/a", "/tmp/d/a").unwrap().metadata, author);
+        assert_eq!(store.list("/tmp/d", 1).unwrap()[0].metadata, author);
+        assert_eq!(store.write("/tmp/d/a", b"2", &Metadata::new()).unwrap().metadata, Metadata::new());
+        assert_eq!(store.stat("/tmp/d/a").unwrap().metadata, Metadata::new());
     }
 }

@@ -1,10 +1,10 @@
-//! envd's `/files`: whole files are read and written.
+//! envd's `/files`: the sandbox's daemon answers. Scripted sandboxes have files in memory.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -16,12 +16,13 @@ use switchtower_e2b_wire::errors::{api, unauthorized};
 use switchtower_e2b_wire::files::written;
 use switchtower_e2b_wire::multipart::{Part, read_form};
 
+use super::MAX_BODY_BYTES;
 use super::errors::Refusal;
 use super::target;
-use crate::disk::{ATTRIBUTE_PREFIX, DiskError, HOME, Metadata, absolute};
+use crate::disk::{ATTRIBUTE_PREFIX, DiskError, HOME, MemoryDisk, Metadata, absolute};
 use crate::fake::Fake;
 use crate::faults::FaultKind;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Envd, Sandbox};
 
 /// Maximum bytes of the metadata of a file together, and of the name of an extended attribute.
 const MAX_METADATA_BYTES: usize = 4096;
@@ -68,7 +69,6 @@ fn failed(error: &DiskError) -> Response {
     let status = match error {
         DiskError::NotFound(_) => StatusCode::NOT_FOUND,
         DiskError::Exists(_) | DiskError::IsFolder(_) | DiskError::NotFolder(_) => StatusCode::BAD_REQUEST,
-        DiskError::Denied(_) | DiskError::Other(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     api(status, &error.to_string())
 }
@@ -76,23 +76,52 @@ fn failed(error: &DiskError) -> Response {
 pub(super) async fn read(
     State(fake): State<Fake>,
     Query(query): Query<FileQuery>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Refusal> {
-    let sandbox = open(&fake, &headers, &query, "read").await?;
+    let sandbox = open(&fake, request.headers(), &query, "read").await?;
     fake.state.sandboxes.count(|counts| counts.file_reads += 1);
+    let disk = match &sandbox.envd {
+        Envd::Daemon(daemon) => return Ok(daemon.call(request).await),
+        Envd::Scripted(disk) => disk,
+    };
     let path = absolute(query.path.as_deref().unwrap_or_default(), HOME);
-    let content = sandbox.disk.read(&path).map_err(|error| failed(&error))?;
+    let content = disk.read(&path).map_err(|error| failed(&error))?;
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], content).into_response())
 }
 
 pub(super) async fn write(
     State(fake): State<Fake>,
     Query(query): Query<FileQuery>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Json<Vec<Value>>, Refusal> {
-    let sandbox = open(&fake, &headers, &query, "write").await?;
-    write_all(&fake, &sandbox, &query, &headers, body).await.map(Json)
+    request: Request,
+) -> Result<Response, Refusal> {
+    let sandbox = open(&fake, request.headers(), &query, "write").await?;
+    let disk = match &sandbox.envd {
+        Envd::Daemon(daemon) => return Ok(count_written(&fake, daemon.call(request).await).await),
+        Envd::Scripted(disk) => disk,
+    };
+    let (parts, body) = request.into_parts();
+    let body = target::read_body(body).await?;
+    let written = write_all(&fake, disk, &query, &parts.headers, body).await?;
+    Ok(Json(written).into_response())
+}
+
+pub(super) async fn compose(State(fake): State<Fake>, request: Request) -> Result<Response, Refusal> {
+    let sandbox = target::delayed_sandbox_with_token(&fake, request.headers()).await?;
+    Ok(match &sandbox.envd {
+        Envd::Daemon(daemon) => daemon.call(request).await,
+        Envd::Scripted(_) => api(StatusCode::NOT_IMPLEMENTED, "scripted sandboxes compose no files"),
+    })
+}
+
+/// Counts the files that the daemon reports as written.
+async fn count_written(fake: &Fake, answer: Response) -> Response {
+    let (parts, body) = answer.into_parts();
+    let body = to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
+    if parts.status.is_success() {
+        let files = serde_json::from_slice::<Vec<Value>>(&body).map_or(0, |files| files.len() as u64);
+        fake.state.sandboxes.count(|counts| counts.file_writes += files);
+    }
+    Response::from_parts(parts, Body::from(body))
 }
 
 /// Returns the metadata in the headers of an upload. Of several values of a name the first one counts.
@@ -123,7 +152,7 @@ fn metadata(headers: &HeaderMap) -> Result<Metadata, String> {
 /// Writes one file that is the body, or those of a form.
 async fn write_all(
     fake: &Fake,
-    sandbox: &Sandbox,
+    disk: &MemoryDisk,
     query: &FileQuery,
     headers: &HeaderMap,
     body: Bytes,
@@ -131,7 +160,7 @@ async fn write_all(
     let bad = |message: &str| Refusal::from(api(StatusCode::BAD_REQUEST, message));
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        return Err(bad("this stand-in takes no compressed uploads"));
+        return Err(bad("scripted sandboxes take no compressed uploads"));
     }
     let parts = if content_type.starts_with("application/octet-stream") {
         vec![Part { field: "file".to_owned(), file_name: String::new(), content: body }]
@@ -149,7 +178,7 @@ async fn write_all(
         if path.is_empty() {
             return Err(bad("path is required"));
         }
-        let entry = sandbox.disk.write(&absolute(path, HOME), &file.content, &metadata);
+        let entry = disk.write(&absolute(path, HOME), &file.content, &metadata);
         let entry = entry.map_err(|error| failed(&error))?;
         fake.state.sandboxes.count(|counts| counts.file_writes += 1);
         answer.push(written(&entry.path, Some(&entry.metadata).filter(|metadata| !metadata.is_empty())));

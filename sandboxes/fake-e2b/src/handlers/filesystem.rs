@@ -1,7 +1,6 @@
-//! envd's `filesystem.Filesystem`. Watches are refused.
+//! envd's `filesystem.Filesystem`: the sandbox's daemon answers. Scripted sandboxes have files in memory and no watches.
 
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
@@ -11,9 +10,9 @@ use switchtower_e2b_wire::files::{EntryInfo, EntryKind, permissions};
 
 use super::errors::Refusal;
 use super::target;
-use crate::disk::{self, DiskError, HOME, Modified, absolute};
+use crate::disk::{self, DiskError, HOME, MemoryDisk, absolute};
 use crate::fake::Fake;
-use crate::sandbox::Sandbox;
+use crate::sandbox::Envd;
 
 /// The fields of all messages together.
 #[derive(Deserialize, Default)]
@@ -28,25 +27,30 @@ struct FilesystemRequest {
 pub(super) async fn call(
     State(fake): State<Fake>,
     Path(method): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Result<Response, Refusal> {
-    let sandbox = target::delayed_sandbox_with_token(&fake, &headers).await?;
-    let answered = if connect::is_stream(&headers) {
+    let sandbox = target::delayed_sandbox_with_token(&fake, request.headers()).await?;
+    let disk = match &sandbox.envd {
+        Envd::Daemon(daemon) => return Ok(daemon.call(request).await),
+        Envd::Scripted(disk) => disk,
+    };
+    let (parts, body) = request.into_parts();
+    let body = target::read_body(body).await?;
+    let answered = if connect::is_stream(&parts.headers) {
         Err(unimplemented(&method))
     } else {
-        unary(&fake, &sandbox, &method, &headers, &body)
+        unary(&fake, disk, &method, &parts.headers, &body)
     };
-    Ok(answered.map_or_else(|error| error.response(&headers), |answer| connect::unary(&answer)))
+    Ok(answered.map_or_else(|error| error.response(&parts.headers), |answer| connect::unary(&answer)))
 }
 
 fn unimplemented(method: &str) -> Error {
     Error::new(Code::Unimplemented, format!("this stand-in has no {method}"))
 }
 
-fn unary(fake: &Fake, sandbox: &Sandbox, method: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Error> {
+fn unary(fake: &Fake, disk: &MemoryDisk, method: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Error> {
     let request: FilesystemRequest = connect::read_message(headers, body)?;
-    let (disk, path) = (&sandbox.disk, |path: &str| absolute(path, HOME));
+    let path = |path: &str| absolute(path, HOME);
     let entry = |entry: Result<disk::Entry, DiskError>| {
         entry.map(|entry| json!({ "entry": describe(fake, &entry) })).map_err(|error| failed(&error))
     };
@@ -68,8 +72,6 @@ fn failed(error: &DiskError) -> Error {
         DiskError::NotFound(_) => Code::NotFound,
         DiskError::Exists(_) => Code::AlreadyExists,
         DiskError::IsFolder(_) | DiskError::NotFolder(_) => Code::InvalidArgument,
-        DiskError::Denied(_) => Code::PermissionDenied,
-        DiskError::Other(_) => Code::Internal,
     };
     Error::new(code, error.to_string())
 }
@@ -83,11 +85,8 @@ fn describe(fake: &Fake, entry: &disk::Entry) -> Value {
         permissions: permissions(if entry.is_folder { 0o040_000 } else { 0 } | entry.mode),
         owner: "user",
         group: "user",
-        modified: match entry.modified {
-            Modified::Runtime(instant) => fake.state.clock.at(instant),
-            Modified::System(time) => time,
-        },
-        symlink_target: entry.symlink.as_deref(),
+        modified: fake.state.clock.at(entry.modified),
+        symlink_target: None,
         metadata: Some(&entry.metadata).filter(|metadata| !metadata.is_empty()),
     };
     described.json()

@@ -55,6 +55,7 @@ pub(crate) fn app(fake: Fake) -> Router {
         .route("/contexts/{id}", delete(interpreter::remove_context))
         .route("/contexts/{id}/restart", post(interpreter::restart_context))
         .route("/files", get(files::read).post(files::write))
+        .route("/files/compose", post(files::compose))
         .route("/process.Process/{method}", post(process::call))
         .route("/filesystem.Filesystem/{method}", post(filesystem::call))
         .route("/fake/counts", get(admin::counts))

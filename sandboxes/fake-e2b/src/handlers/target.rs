@@ -1,10 +1,12 @@
-//! Which sandbox, and which port in it, a request is for.
+//! Which sandbox, and which port in it, a request is for; and its body.
 
 use std::sync::Arc;
 
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, StatusCode, header};
-use switchtower_e2b_wire::errors::{sandbox_not_running, text, unauthorized};
+use switchtower_e2b_wire::errors::{api, sandbox_not_running, text, unauthorized};
 
+use super::MAX_BODY_BYTES;
 use super::errors::Refusal;
 use crate::fake::Fake;
 use crate::latency::Operation;
@@ -51,4 +53,11 @@ pub(super) async fn delayed_sandbox(fake: &Fake, headers: &HeaderMap) -> Result<
 pub(super) async fn delayed_sandbox_with_token(fake: &Fake, headers: &HeaderMap) -> Result<Arc<Sandbox>, Refusal> {
     fake.simulate_latency(Operation::Other).await;
     sandbox_with_token(fake, headers)
+}
+
+/// Reads a body that a scripted sandbox answers.
+pub(super) async fn read_body(body: Body) -> Result<Bytes, Refusal> {
+    to_bytes(body, MAX_BODY_BYTES)
+        .await
+        .map_err(|error| api(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body was not read: {error}")).into())
 }

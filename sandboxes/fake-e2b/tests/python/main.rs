@@ -8,4 +8,5 @@ mod cells;
 mod client;
 mod harness;
 mod process_ends;
+mod root;
 mod shell;
