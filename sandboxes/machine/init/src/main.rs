@@ -1,0 +1,24 @@
+//! `switchtower-init`: the first process of a local machine.
+//!
+//! | subcommand | where it runs |
+//! |---|---|
+//! | `serve` | inside of the machine, as its first process: reaps orphans, and serves processes, files and ports over an inherited socket |
+
+mod serve;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    let ran = match args.next().as_deref().and_then(|name| name.to_str()) {
+        Some("serve") => serve::run(args),
+        _ => Err("write a subcommand: serve".to_owned()),
+    };
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("switchtower-init: {message}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! `serve`: process 1 of a machine.
+//!
+//! It serves HTTP/1.1 on an inherited Unix socket: the daemon's calls, `CONNECT 127.0.0.1:PORT` for the machine's ports, and
+//! `POST /switchtower/channel` for a program with a connection of its own. It needs no file of the machine's root.
+
+mod channel;
+mod launcher;
+mod listener;
+mod machine_root;
+mod options;
+mod reaper;
+mod tunnel;
+
+use std::ffi::OsString;
+use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::Mode;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use switchtower_envd::{Daemon, DaemonOptions, Launcher, User, Users};
+
+use launcher::MachineLauncher;
+use machine_root::MachineRoot;
+use options::ServeOptions;
+use reaper::Children;
+
+/// Threads for calls that block, as those of file systems do, and their stacks.
+const BLOCKING_THREADS: usize = 8;
+const STACK_BYTES: usize = 256 << 10;
+
+/// What answers the calls of a machine.
+struct Services {
+    daemon: Daemon,
+    launcher: Arc<dyn Launcher>,
+}
+
+/// Serves until the machine is killed.
+pub(crate) fn run(args: impl Iterator<Item = OsString>) -> Result<(), String> {
+    let options = ServeOptions::parse(args)?;
+    let socket = inherited_socket(options.listen_fd)?;
+    let limits = getrlimit(Resource::Nofile);
+    // Connections and programs take descriptors. The programs get the limit that this process had.
+    let raised = rustix::process::Rlimit { current: limits.maximum, maximum: limits.maximum };
+    setrlimit(Resource::Nofile, raised).map_err(|error| format!("the limit of descriptors was not raised: {error}"))?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let children = Arc::new(Children::default());
+        let reaping = reaper::start(children.clone()).map_err(|error| error.to_string())?;
+        let launcher: Arc<dyn Launcher> = Arc::new(MachineLauncher::new(children, limits));
+        let user = |name: &str, uid, gid, home: &str| User {
+            name: name.to_owned(),
+            uid,
+            gid,
+            home: home.to_owned(),
+            groups: Vec::new(),
+        };
+        let own =
+            vec![user("user", options.user_id, options.group_id, &options.user_home), user("root", 0, 0, "/root")];
+        let daemon = Daemon::new(DaemonOptions {
+            launcher: launcher.clone(),
+            root: Arc::new(MachineRoot),
+            users: Users::Listed { folder: PathBuf::from("/etc"), own },
+            default_user: "user".to_owned(),
+            env: options.env,
+        });
+        let listener = std::os::unix::net::UnixListener::from(socket);
+        listener.set_nonblocking(true).map_err(|error| error.to_string())?;
+        let listener = tokio::net::UnixListener::from_std(listener).map_err(|error| error.to_string())?;
+        tokio::spawn(reaping);
+        listener::serve(listener, Arc::new(Services { daemon, launcher })).await;
+        Ok(())
+    })
+}
+
+/// Returns the listening socket. No program inherits it, or another descriptor that this process has.
+fn inherited_socket(number: i32) -> Result<OwnedFd, String> {
+    #[allow(unsafe_code, reason = "close_range has no safe wrapper")]
+    // SAFETY: it sets a flag of descriptors, which are closed when a program is executed.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+    }
+    #[allow(unsafe_code, reason = "an inherited descriptor is taken over")]
+    // SAFETY: nothing else in this process uses the descriptor; that it is open is checked next.
+    let inherited = unsafe { OwnedFd::from_raw_fd(number) };
+    // A program of a channel has its control connection as descriptor 3. Here, 3 is never free, so that no descriptor that is needed to
+    // start the program is in its way.
+    let socket = rustix::io::fcntl_dupfd_cloexec(&inherited, 3);
+    let reserved = rustix::io::fcntl_dupfd_cloexec(&inherited, 3);
+    std::mem::forget((inherited, reserved));
+    socket.map_err(|error| format!("--listen-fd {number}: {error}"))
+}

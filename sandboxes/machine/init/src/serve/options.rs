@@ -1,0 +1,74 @@
+//! The options of `serve`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ServeOptions {
+    /// The number of the inherited listening socket.
+    pub(super) listen_fd: i32,
+    /// The ids and the home folder of `user`.
+    pub(super) user_id: u32,
+    pub(super) group_id: u32,
+    pub(super) user_home: String,
+    /// Variables that every program gets.
+    pub(super) env: BTreeMap<String, String>,
+}
+
+impl ServeOptions {
+    pub(super) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Self, String> {
+        let mut options = Self {
+            listen_fd: -1,
+            user_id: 1000,
+            group_id: 1000,
+            user_home: "/home/user".to_owned(),
+            env: BTreeMap::new(),
+        };
+        while let Some(name) = args.next() {
+            let name = name.into_string().map_err(|name| format!("unknown option {}", name.display()))?;
+            let value = args.next().and_then(|value| value.into_string().ok());
+            let value = value.ok_or_else(|| format!("{name} needs a value"))?;
+            let wrong = |error: std::num::ParseIntError| format!("{name} {value}: {error}");
+            match name.as_str() {
+                "--listen-fd" => options.listen_fd = value.parse::<u16>().map_err(wrong)?.into(),
+                "--user-id" => options.user_id = value.parse().map_err(wrong)?,
+                "--group-id" => options.group_id = value.parse().map_err(wrong)?,
+                "--user-home" if value.starts_with('/') => options.user_home = value,
+                "--user-home" => return Err(format!("--user-home {value}: write an absolute path")),
+                "--env" => {
+                    let (name, value) =
+                        value.split_once('=').ok_or_else(|| format!("--env {value}: write NAME=VALUE"))?;
+                    options.env.insert(name.to_owned(), value.to_owned());
+                }
+                _ => return Err(format!("unknown option {name}")),
+            }
+        }
+        if options.listen_fd < 0 {
+            return Err("--listen-fd is missing: write the number of the listening socket".to_owned());
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_that_is_not_understood_is_refused_with_its_name() {
+        let parse = |line: &str| ServeOptions::parse(line.split_whitespace().map(OsString::from));
+        let options = parse("--listen-fd 3 --user-id 7 --group-id 8 --user-home /u --env A=b=c").unwrap();
+        assert_eq!((options.listen_fd, options.user_id, options.group_id), (3, 7, 8));
+        assert_eq!((options.user_home.as_str(), options.env["A"].as_str()), ("/u", "b=c"));
+        for (line, named) in [
+            ("", "--listen-fd"),
+            ("--listen-fd -1", "--listen-fd"),
+            ("--listen-fd", "--listen-fd"),
+            ("--user-home u", "--user-home"),
+            ("--env A", "--env"),
+            ("--port 3", "--port"),
+        ] {
+            assert!(parse(line).unwrap_err().contains(named), "{line}");
+        }
+    }
+}
