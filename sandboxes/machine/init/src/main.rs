@@ -3,6 +3,13 @@
 //! | subcommand | where it runs |
 //! |---|---|
 //! | `serve` | inside of the machine, as its first process: reaps orphans, and serves processes, files and ports over an inherited socket |
+//!
+//! It runs in roots of other systems, so it is linked statically:
+//!
+//! ```sh
+//! RUSTFLAGS='-C target-feature=+crt-static' cargo build -p switchtower-machine-init --profile machine-init \
+//!     --target x86_64-unknown-linux-gnu --target-dir target/init
+//! ```
 
 mod serve;
 

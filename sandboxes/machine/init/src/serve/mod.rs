@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fs::Mode;
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, getrlimit, set_dumpable_behavior, setrlimit};
 use switchtower_envd::{Daemon, DaemonOptions, Launcher, User, Users};
 
 use launcher::MachineLauncher;
@@ -44,6 +44,8 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> Result<(), String> {
     let raised = rustix::process::Rlimit { current: limits.maximum, maximum: limits.maximum };
     setrlimit(Resource::Nofile, raised).map_err(|error| format!("the limit of descriptors was not raised: {error}"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    // Programs that have the user of this process must not stop it or read its memory as a debugger does.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| format!("prctl: {error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
