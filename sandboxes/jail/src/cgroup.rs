@@ -41,7 +41,7 @@ struct Setting {
 
 /// The versions of the file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Version {
+pub(crate) enum Version {
     One,
     Two,
 }
@@ -134,7 +134,7 @@ fn enter_group(group: &Path, settings: &[Setting]) -> io::Result<()> {
 }
 
 /// Writes to an existing file of a group.
-fn write(group: &Path, file: &str, text: &str) -> io::Result<()> {
+pub(crate) fn write(group: &Path, file: &str, text: &str) -> io::Result<()> {
     let path = group.join(file);
     let written = std::fs::OpenOptions::new().write(true).open(&path);
     with_context(path.display(), written.and_then(|mut file| file.write_all(text.as_bytes())))
@@ -184,26 +184,26 @@ fn processes(name: &str) -> Option<(ProcessId, u32)> {
 }
 
 /// The tables in `/proc` about the groups of this process.
-struct ProcTables {
+pub(crate) struct ProcTables {
     groups: String,
     mounts: String,
 }
 
 /// The group of this process.
 #[derive(Debug, PartialEq, Eq)]
-struct CurrentGroup {
+pub(crate) struct CurrentGroup {
     folder: PathBuf,
-    version: Version,
+    pub(crate) version: Version,
 }
 
 impl ProcTables {
-    fn read() -> Result<Self, String> {
+    pub(crate) fn read() -> Result<Self, String> {
         let read = |path: &str| read_to_string(path).map_err(|error| format!("{path}: {error}"));
         Ok(Self { groups: read("/proc/self/cgroup")?, mounts: read("/proc/self/mountinfo")? })
     }
 
     /// Returns the group of this process for a controller.
-    fn current_group(&self, controller: &str) -> Result<CurrentGroup, String> {
+    pub(crate) fn current_group(&self, controller: &str) -> Result<CurrentGroup, String> {
         // "number:controllers:path"; version 2 has no controllers there.
         let group = |wanted: &str| {
             self.groups.lines().find_map(|line| {
@@ -242,7 +242,7 @@ fn mounted(line: &str, controller: &str, version: Version, group: &str) -> Optio
 
 impl CurrentGroup {
     /// Returns the folders in which our groups may be.
-    fn candidates(&self) -> Vec<PathBuf> {
+    pub(crate) fn candidates(&self) -> Vec<PathBuf> {
         let mut candidates = vec![self.folder.clone()];
         if self.version == Version::Two {
             candidates.extend(self.folder.parent().filter(|parent| delegated(parent)).map(Path::to_owned));
@@ -251,7 +251,7 @@ impl CurrentGroup {
     }
 
     /// Returns the folder in which a group with this controller can be made; enables the controller there.
-    fn parent_for(&self, controller: &str) -> Result<PathBuf, String> {
+    pub(crate) fn parent_for(&self, controller: &str) -> Result<PathBuf, String> {
         if self.version == Version::One {
             return Ok(self.folder.clone());
         }

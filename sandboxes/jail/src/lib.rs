@@ -42,11 +42,13 @@ mod cgroup;
 mod child_folder;
 mod clone;
 mod config;
+mod control_group;
 mod credentials;
 mod error;
 mod file_access;
 mod forked;
 mod jail;
+mod machine_filter;
 mod mounts;
 pub mod observation;
 mod oom_priority;
@@ -63,12 +65,14 @@ mod system_paths;
 
 pub use cgroup::{count as count_cgroups, sweep as sweep_cgroups};
 pub use config::{JailConfig, JailProfile};
+pub use control_group::{ControlGroup, GroupLimits, GroupUsage, group_names};
 pub use error::JailError;
 pub use forked::{Fork, ForkedProcess, ProcessEnd};
 pub use jail::Jail;
 /// For [`interpose!`].
 #[doc(hidden)]
 pub use libc;
+pub use machine_filter::filter_machine_calls;
 pub use process_id::is_alive;
 pub use switchtower_worker::jail::Layer;
 pub use system_paths::{HOME, TMP};

@@ -14,7 +14,7 @@ use crate::bpf::{self, Action};
 use crate::config::JailProfile;
 
 /// Refused arguments by call: a call is refused if one of its rules matches.
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+pub(crate) type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// The filters that are the same for every child, compiled once.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl SeccompFilters {
 }
 
 /// Returns a filter that refuses the calls that match the rules.
-fn refuse(rules: Rules) -> Result<BpfProgram, String> {
+pub(crate) fn refuse(rules: Rules) -> Result<BpfProgram, String> {
     let arch = std::env::consts::ARCH.try_into().map_err(|e| format!("{e:?}"))?;
     SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(libc::EPERM as u32), arch)
         .and_then(TryInto::try_into)
@@ -64,7 +64,7 @@ fn actions(profile: JailProfile) -> BTreeMap<i64, Action> {
     .collect()
 }
 
-fn when(
+pub(crate) fn when(
     argument: u8,
     length: seccompiler::SeccompCmpArgLen,
     comparison: seccompiler::SeccompCmpOp,
@@ -73,7 +73,7 @@ fn when(
     SeccompCondition::new(argument, length, comparison, value).map_err(|e| e.to_string())
 }
 
-fn rule(all: Vec<SeccompCondition>) -> Result<SeccompRule, String> {
+pub(crate) fn rule(all: Vec<SeccompCondition>) -> Result<SeccompRule, String> {
     SeccompRule::new(all).map_err(|e| e.to_string())
 }
 

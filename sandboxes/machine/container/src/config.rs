@@ -1,0 +1,100 @@
+//! The configuration of a container.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What starts the machine's first process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Runtime {
+    /// This program, with namespaces.
+    BuiltIn,
+    /// A container runtime with the command line of runc.
+    Oci {
+        program: PathBuf,
+        /// The folder in which it keeps its state.
+        state: PathBuf,
+        /// The `config.json` of the bundle, without its root and its ids.
+        bundle: serde_json::Value,
+    },
+}
+
+/// The host's user ids that a machine's users are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ids {
+    /// The machine's ids from 0 are those of the host from `first`.
+    Range { first: u32, count: u32 },
+    /// The machine has one user, its root, who is the user that starts it.
+    Single,
+}
+
+impl Ids {
+    /// Returns the ids that a process of a user namespace which maps these sees as the machine's: those of a process that has
+    /// entered an outer user namespace begin at 0.
+    pub(crate) fn inside(self) -> Self {
+        match self {
+            Self::Range { count, .. } => Self::Range { first: 0, count },
+            Self::Single => Self::Single,
+        }
+    }
+
+    /// Returns the id here of one of the machine.
+    pub(crate) fn of(self, id: u32) -> u32 {
+        match self {
+            Self::Range { first, count } => first + id.min(count.saturating_sub(1)),
+            Self::Single => 0,
+        }
+    }
+}
+
+/// A folder or file of the host that the machine sees, read-only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bind {
+    pub source: PathBuf,
+    /// An absolute path in the machine. Missing folders and an empty file are made.
+    pub target: PathBuf,
+}
+
+/// The limits of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes of memory, files in memory included.
+    pub memory: u64,
+    pub processes: u64,
+    /// Processors' worth of time. `None`: all of them, by weight.
+    pub processors: Option<f64>,
+    /// Bytes of its files.
+    pub disk: u64,
+    /// Its files and folders.
+    pub inodes: u64,
+    /// Descriptors of each process.
+    pub descriptors: u64,
+}
+
+/// The configuration of a container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerConfig {
+    /// The name of its control group, and for a runtime its id.
+    pub name: String,
+    pub hostname: String,
+    pub runtime: Runtime,
+    /// An empty folder of the caller's own, below which the root is mounted.
+    pub folder: PathBuf,
+    /// The read-only lower layer of the root.
+    pub lower: PathBuf,
+    /// The lower layer of `/usr`, where it is not in `lower`.
+    pub usr: Option<PathBuf>,
+    /// Folders that exist in the machine with these owners and permissions: path, user, group, mode.
+    pub folders: Vec<(PathBuf, u32, u32, u32)>,
+    pub binds: Vec<Bind>,
+    pub ids: Ids,
+    pub limits: Limits,
+    /// The command of its first process. The program is a path in the machine.
+    pub command: Vec<String>,
+    /// Its environment.
+    pub env: Vec<(String, String)>,
+    /// An open descriptor of this process that the machine's first process gets under the number 3.
+    pub socket: i32,
+}

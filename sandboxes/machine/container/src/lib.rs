@@ -1,0 +1,60 @@
+//! Starts the container of a local machine, in a process of one thread that does nothing else.
+//!
+//! [`launch`] makes the machine's root file system in a mount namespace of its own, where it vanishes with the last process
+//! that uses it, whatever ends this program. Then it starts the machine's first process in namespaces of its own, or hands the
+//! root to a container runtime, and waits for its end.
+//!
+//! # What the built-in container stops, and what it does not
+//!
+//! The machine's processes have users of their own (a range of user ids that nothing else on the host uses, where root starts
+//! it or the user has such a range), process numbers, network (no interface but the loopback), message queues and names. They
+//! see the host's `/usr` read-only below a private layer, and no other file of the host. They have the capabilities of a
+//! container's root inside, none outside, and cannot mount, make namespaces, load code into the kernel or reach devices. They
+//! are limited in memory, processes, processor time and files.
+//!
+//! It does not stop faults of the kernel in the about 300 remaining system calls, and what can be learnt from timing, from the
+//! load of the machine, from `/proc/meminfo`, `/proc/cpuinfo`, `uname(2)` and `sysinfo(2)`. The versions of the host's programs
+//! in `/usr` are visible. Where no control group can be made, memory and processes are limited for each process and user
+//! alone; the layers report it.
+#![cfg(target_os = "linux")]
+
+mod config;
+mod credentials;
+mod devices;
+mod layers;
+mod namespaces;
+mod oci;
+mod report;
+mod root;
+mod sys;
+
+pub use config::{Bind, ContainerConfig, Ids, Limits, Runtime};
+pub use layers::Layer;
+pub use report::{LaunchError, Report};
+
+use std::os::fd::OwnedFd;
+
+/// Starts the container that `config` describes, writes a [`Report`] as one line of JSON to `report`, and waits for the end of
+/// the machine's first process. Returns its exit code, as a shell would give it.
+///
+/// # Errors
+/// The container could not be started. The report says so too.
+pub fn launch(config: &ContainerConfig, report: OwnedFd) -> Result<i32, LaunchError> {
+    let started =
+        sys::die_with_parent().map_err(|why| LaunchError::new("dies with its parent", why)).and_then(
+            |()| match &config.runtime {
+                Runtime::BuiltIn => namespaces::start(config),
+                Runtime::Oci { program, state, bundle } => oci::start(config, program, state, bundle),
+            },
+        );
+    match started {
+        Ok((process, layers)) => {
+            report::send(report, &Report::Started { layers });
+            Ok(sys::wait_for(process))
+        }
+        Err(error) => {
+            report::send(report, &Report::Failed { error: error.clone() });
+            Err(error)
+        }
+    }
+}
