@@ -73,6 +73,6 @@ pub use jail::Jail;
 #[doc(hidden)]
 pub use libc;
 pub use machine_filter::filter_machine_calls;
-pub use process_id::is_alive;
+pub use process_id::{ProcessId, is_alive};
 pub use switchtower_worker::jail::Layer;
 pub use system_paths::{HOME, TMP};

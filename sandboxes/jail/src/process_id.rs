@@ -4,20 +4,20 @@ use std::fs::read_to_string;
 
 /// A process, identified by its number and start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ProcessId {
-    pub(crate) number: u32,
+pub struct ProcessId {
+    pub number: u32,
     /// In the kernel's ticks since it booted.
-    pub(crate) start: u64,
+    pub start: u64,
 }
 
 impl ProcessId {
     /// Returns the process that has this number now; `None` where there is none, or it is a zombie.
-    pub(crate) fn of(number: u32) -> Option<Self> {
+    pub fn of(number: u32) -> Option<Self> {
         let stat = read_to_string(format!("/proc/{number}/stat")).ok()?;
         start(&stat).map(|start| Self { number, start })
     }
 
-    pub(crate) fn is_alive(self) -> bool {
+    pub fn is_alive(self) -> bool {
         Self::of(self.number) == Some(self)
     }
 }

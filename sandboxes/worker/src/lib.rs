@@ -25,7 +25,7 @@ pub mod private_folder;
 mod process;
 pub mod protocol;
 pub mod signals;
-mod spawn;
+pub mod spawn;
 mod supervisor;
 
 pub use canary::Canary;

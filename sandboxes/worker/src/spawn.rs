@@ -33,7 +33,7 @@ static STARTER: LazyLock<io::Result<mpsc::Sender<Task>>> = LazyLock::new(|| {
 ///
 /// # Errors
 /// It cannot be started.
-pub(crate) async fn spawn(mut command: Command) -> io::Result<Child> {
+pub async fn spawn(mut command: Command) -> io::Result<Child> {
     let starter = STARTER.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
     let (reply, child) = oneshot::channel();
     let runtime = Handle::current();

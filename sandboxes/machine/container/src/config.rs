@@ -49,6 +49,15 @@ impl Ids {
     }
 }
 
+/// Folders of the host under a private layer of the machine, to which its changes go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlay {
+    /// The upper ones hide what the lower ones have at the same path; the uppermost is first.
+    pub lower: Vec<PathBuf>,
+    /// An absolute path in the machine.
+    pub target: PathBuf,
+}
+
 /// A folder or file of the host that the machine sees, read-only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bind {
@@ -82,10 +91,8 @@ pub struct ContainerConfig {
     pub runtime: Runtime,
     /// An empty folder of the caller's own, below which the root is mounted.
     pub folder: PathBuf,
-    /// The read-only lower layer of the root.
-    pub lower: PathBuf,
-    /// The lower layer of `/usr`, where it is not in `lower`.
-    pub usr: Option<PathBuf>,
+    /// Its file systems, the one of `/` first, each after the one in which its target is.
+    pub overlays: Vec<Overlay>,
     /// Folders that exist in the machine with these owners and permissions: path, user, group, mode.
     pub folders: Vec<(PathBuf, u32, u32, u32)>,
     pub binds: Vec<Bind>,

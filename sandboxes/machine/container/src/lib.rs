@@ -28,8 +28,9 @@ mod report;
 mod root;
 mod sys;
 
-pub use config::{Bind, ContainerConfig, Ids, Limits, Runtime};
+pub use config::{Bind, ContainerConfig, Ids, Limits, Overlay, Runtime};
 pub use layers::Layer;
+use report::InStep as _;
 pub use report::{LaunchError, Report};
 
 use std::os::fd::OwnedFd;
@@ -40,13 +41,10 @@ use std::os::fd::OwnedFd;
 /// # Errors
 /// The container could not be started. The report says so too.
 pub fn launch(config: &ContainerConfig, report: OwnedFd) -> Result<i32, LaunchError> {
-    let started =
-        sys::die_with_parent().map_err(|why| LaunchError::new("dies with its parent", why)).and_then(
-            |()| match &config.runtime {
-                Runtime::BuiltIn => namespaces::start(config),
-                Runtime::Oci { program, state, bundle } => oci::start(config, program, state, bundle),
-            },
-        );
+    let started = prepare(config).and_then(|config| match &config.runtime {
+        Runtime::BuiltIn => namespaces::start(&config),
+        Runtime::Oci { program, state, bundle } => oci::start(&config, program, state, bundle),
+    });
     match started {
         Ok((process, layers)) => {
             report::send(report, &Report::Started { layers });
@@ -57,4 +55,11 @@ pub fn launch(config: &ContainerConfig, report: OwnedFd) -> Result<i32, LaunchEr
             Err(error)
         }
     }
+}
+
+/// Has this process end with its parent, and gives the socket a number that is not replaced.
+fn prepare(config: &ContainerConfig) -> Result<ContainerConfig, LaunchError> {
+    sys::die_with_parent().during("dies with its parent")?;
+    let socket = sys::move_up(config.socket).during("socket")?;
+    Ok(ContainerConfig { socket, ..config.clone() })
 }

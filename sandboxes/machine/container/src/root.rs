@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Component, Path, PathBuf};
 
-use crate::config::{Bind, ContainerConfig, Ids};
+use crate::config::{ContainerConfig, Ids, Overlay};
 use crate::credentials;
 use crate::layers::Layer;
 use crate::report::{InStep, LaunchError};
@@ -31,76 +31,102 @@ pub(crate) fn make(config: &ContainerConfig, ids: Ids) -> Result<Root, LaunchErr
     } else {
         Err("the machine's users are one user of the host".to_owned())
     };
+    // Not every file system can map owners.
     let owners = owners.and_then(|namespace| {
-        detached(&config.lower, READ_ONLY | NO_SETUID | NO_DEVICES, Some(&namespace)).map_err(|why| why.to_string())?;
+        let first = config.overlays.iter().flat_map(|overlay| &overlay.lower);
+        first
+            .map(|lower| layer(lower, Some(&namespace)).map(drop))
+            .collect::<io::Result<()>>()
+            .map_err(|why| why.to_string())?;
         Ok(namespace)
     });
     let namespace = owners.as_ref().ok();
-    let layer = |source: &Path| detached(source, READ_ONLY | NO_SETUID | NO_DEVICES, namespace);
-    let lower = layer(&config.lower).during(step)?;
-    let usr = config.usr.as_deref().map(layer).transpose().during(step)?;
-    let binds: Vec<(OwnedFd, &Bind)> =
-        config.binds.iter().map(|bind| Ok((layer(&bind.source)?, bind))).collect::<io::Result<_>>().during(step)?;
+    let copied = |overlay: &Overlay| overlay.lower.iter().map(|lower| layer(lower, namespace)).collect();
+    let lowers: Vec<Vec<OwnedFd>> = config.overlays.iter().map(copied).collect::<io::Result<_>>().during(step)?;
+    let binds: Vec<OwnedFd> =
+        config.binds.iter().map(|bind| layer(&bind.source, namespace)).collect::<io::Result<_>>().during(step)?;
 
     let base = &config.folder;
     let (disk, inodes) = (config.limits.disk, config.limits.inodes);
     let flags = libc::MS_NOSUID | libc::MS_NODEV;
     mount("tmpfs", base, "tmpfs", flags, &format!("size={disk},nr_inodes={inodes},mode=755")).during(step)?;
-    let path = base.join("root");
+    let (path, shared_memory) = (base.join("root"), base.join("shm"));
     let made = || -> io::Result<()> {
-        for name in ["root", "lower", "upper", "work", "shm"] {
-            folder(&base.join(name), ids, 0, 0, 0o755)?;
-        }
-        set_permissions(base.join("shm"), Permissions::from_mode(0o1777))?;
-        sys::attach(&lower, &base.join("lower"))?;
-        for (path, user, group, mode) in &config.folders {
-            folders(&base.join("upper"), path, ids)?;
-            folder(&join(&base.join("upper"), path), ids, *user, *group, *mode)?;
-        }
-        let places: Vec<(&Path, bool)> = config
-            .binds
-            .iter()
-            .map(|bind| (bind.target.as_path(), bind.source.is_dir()))
-            .chain(["/dev", "/proc", "/sys"].map(|mounted| (Path::new(mounted), true)))
-            .chain(config.usr.is_some().then_some((Path::new("/usr"), true)))
-            .collect();
-        for (target, is_folder) in places {
-            let upper = match target.strip_prefix("/usr") {
-                Ok(below) if config.usr.is_some() && below.components().next().is_some() => {
-                    let upper = base.join("usr-upper");
-                    folder(&upper, ids, 0, 0, 0o755)?;
-                    place(&upper, below, is_folder, ids)?;
-                    continue;
-                }
-                Ok(_) | Err(_) => base.join("upper"),
-            };
-            place(&upper, target, is_folder, ids)?;
-        }
-        overlay(&base.join("lower"), &base.join("upper"), &base.join("work"), &path)?;
-        if let Some(usr) = &usr {
-            for name in ["usr-lower", "usr-upper", "usr-work"] {
-                folder(&base.join(name), ids, 0, 0, 0o755)?;
-            }
-            sys::attach(usr, &base.join("usr-lower"))?;
-            let [lower, upper, work] = ["usr-lower", "usr-upper", "usr-work"].map(|name| base.join(name));
-            overlay(&lower, &upper, &work, &path.join("usr"))?;
+        folder(&path, ids, 0, 0, 0o755)?;
+        folder(&shared_memory, ids, 0, 0, 0o1777)?;
+        make_places(config, ids)?;
+        for (number, (overlay, lowers)) in config.overlays.iter().zip(&lowers).enumerate() {
+            mount_overlay(base, number, overlay, lowers, ids)?;
         }
         let root = File::open(&path)?;
-        binds.iter().try_for_each(|(tree, bind)| attach_in(tree, &root, &bind.target))
+        binds.iter().zip(&config.binds).try_for_each(|(tree, bind)| attach_in(tree, &root, &bind.target))
     };
     made().during(step)?;
     let layers =
         vec![Layer::in_force("own file system"), Layer::new("files of the host belong to root", owners.map(drop))];
-    Ok(Root { path, shared_memory: base.join("shm"), layers })
+    Ok(Root { path, shared_memory, layers })
 }
 
-/// Mounts an overlay.
-fn overlay(lower: &Path, upper: &Path, work: &Path, target: &Path) -> io::Result<()> {
-    let escaped =
-        |path: &Path| path.display().to_string().replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,");
+/// Returns a read-only copy of a part of the host's files.
+fn layer(source: &Path, namespace: Option<&OwnedFd>) -> io::Result<OwnedFd> {
+    detached(source, READ_ONLY | NO_SETUID | NO_DEVICES, namespace)
+}
+
+/// Returns the private layer of an overlay.
+fn upper(base: &Path, overlay: usize) -> PathBuf {
+    base.join(format!("upper-{overlay}"))
+}
+
+/// Makes, in the private layers, the machine's folders and places for what is mounted.
+fn make_places(config: &ContainerConfig, ids: Ids) -> io::Result<()> {
+    for number in 0..config.overlays.len() {
+        folder(&upper(&config.folder, number), ids, 0, 0, 0o755)?;
+    }
+    // The private layer in which a path is, and the path there.
+    let private = |path: &Path| {
+        let within = |(number, overlay): (usize, &Overlay)| {
+            let below = path.strip_prefix(&overlay.target).ok()?;
+            below.components().next().is_some().then(|| (number, below.to_owned()))
+        };
+        config.overlays.iter().enumerate().rev().find_map(within)
+    };
+    for (path, user, group, mode) in &config.folders {
+        let Some((number, below)) = private(path) else { continue };
+        let layer = upper(&config.folder, number);
+        folders(&layer, &below, ids)?;
+        folder(&layer.join(&below), ids, *user, *group, *mode)?;
+    }
+    let binds = config.binds.iter().map(|bind| (bind.target.as_path(), bind.source.is_dir()));
+    let mounted = ["/dev", "/proc", "/sys"].map(|path| (Path::new(path), true));
+    let overlays = config.overlays.iter().map(|overlay| (overlay.target.as_path(), true));
+    for (path, is_folder) in binds.chain(mounted).chain(overlays) {
+        if let Some((number, below)) = private(path) {
+            place(&upper(&config.folder, number), &below, is_folder, ids)?;
+        }
+    }
+    Ok(())
+}
+
+fn mount_overlay(base: &Path, number: usize, overlay: &Overlay, lowers: &[OwnedFd], ids: Ids) -> io::Result<()> {
+    let mut lower = Vec::new();
+    for (layer, tree) in lowers.iter().enumerate() {
+        let path = base.join(format!("lower-{number}-{layer}"));
+        folder(&path, ids, 0, 0, 0o755)?;
+        sys::attach(tree, &path)?;
+        lower.push(escaped(&path));
+    }
+    let work = base.join(format!("work-{number}"));
+    folder(&work, ids, 0, 0, 0o755)?;
     let user = if is_initial_namespace() { "" } else { ",userxattr" };
-    let options = format!("lowerdir={},upperdir={},workdir={}{user}", escaped(lower), escaped(upper), escaped(work));
-    mount("overlay", target, "overlay", libc::MS_NOSUID | libc::MS_NODEV, &options)
+    let (lower, upper) = (lower.join(":"), escaped(&upper(base, number)));
+    let options = format!("lowerdir={lower},upperdir={upper},workdir={}{user}", escaped(&work));
+    let target = join(&base.join("root"), &overlay.target);
+    mount("overlay", &target, "overlay", libc::MS_NOSUID | libc::MS_NODEV, &options)
+}
+
+/// Returns a path in the options of an overlay.
+fn escaped(path: &Path) -> String {
+    path.display().to_string().replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,")
 }
 
 /// Returns whether this process is in the host's own user namespace, where overlays may use trusted attributes.

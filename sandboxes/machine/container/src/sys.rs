@@ -126,6 +126,17 @@ pub(crate) fn pivot(root: &Path) -> io::Result<()> {
     std::env::set_current_dir("/")
 }
 
+/// Returns a copy of a descriptor with a number above those that are replaced. The original is closed.
+pub(crate) fn move_up(descriptor: RawFd) -> io::Result<RawFd> {
+    const LOWEST: i32 = 10;
+    // SAFETY: the calls take numbers; the descriptor is the caller's to close.
+    unsafe {
+        let copy = check(libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, LOWEST))?;
+        libc::close(descriptor);
+        Ok(copy as RawFd)
+    }
+}
+
 /// Returns a pipe: its reading end, then its writing end.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [-1; 2];

@@ -2,6 +2,7 @@
 //!
 //! | subcommand | where it runs |
 //! |---|---|
+//! | `launch CONFIG` | outside: starts the container, and waits for its end. Its standard input is the machine's socket, and its standard output gets a report |
 //! | `serve` | inside of the machine, as its first process: reaps orphans, and serves processes, files and ports over an inherited socket |
 //!
 //! It runs in roots of other systems, so it is linked statically:
@@ -11,6 +12,7 @@
 //!     --target x86_64-unknown-linux-gnu --target-dir target/init
 //! ```
 
+mod launch;
 mod serve;
 
 use std::process::ExitCode;
@@ -18,8 +20,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
     let ran = match args.next().as_deref().and_then(|name| name.to_str()) {
+        Some("launch") => return launch::run(args),
         Some("serve") => serve::run(args),
-        _ => Err("write a subcommand: serve".to_owned()),
+        _ => Err("write a subcommand: launch or serve".to_owned()),
     };
     match ran {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,126 @@
+//! What all machines of this process share.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use switchtower_container::Limits;
+use switchtower_jail::{ControlGroup, ProcessId, group_names};
+use switchtower_worker::private_folder::PrivateFolder;
+
+use crate::assets;
+use crate::config::Config;
+use crate::runtime::FoundRuntime;
+use crate::template::Template;
+use crate::user_ids::UserIds;
+
+/// Machines cannot be started here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct StartError {
+    pub reason: String,
+    /// How to fix it, where that is known.
+    pub remedy: Option<String>,
+}
+
+impl StartError {
+    pub(crate) fn new(reason: impl ToString) -> Self {
+        Self { reason: reason.to_string(), remedy: None }
+    }
+}
+
+/// The beginning of the names of control groups. The number and start time of this process follow, then the machine's number.
+const GROUP_PREFIX: &str = "switchtower-machine-";
+/// The beginnings of the names of private folders: of this process, and of each machine.
+const HOST_FOLDER: &str = "machines-";
+const MACHINE_FOLDER: &str = "m-";
+/// Descriptors of each process of a machine.
+const DESCRIPTORS: u64 = 4096;
+
+/// What all machines of this process share.
+pub(crate) struct Host {
+    pub(crate) config: Config,
+    pub(crate) runtime: FoundRuntime,
+    pub(crate) template: Template,
+    pub(crate) user_ids: Arc<UserIds>,
+    pub(crate) init: PathBuf,
+    /// The group names of this process begin with it.
+    prefix: String,
+    next: AtomicU64,
+    folder: PrivateFolder,
+}
+
+impl Host {
+    /// Removes what killed processes have left, and makes what all machines share. It reads and writes files.
+    ///
+    /// # Errors
+    /// Machines cannot be started here.
+    pub(crate) fn prepare(config: Config) -> Result<Self, StartError> {
+        let runtime = FoundRuntime::find(&config.runtime).map_err(StartError::new)?;
+        let own = ProcessId::of(std::process::id()).ok_or_else(|| StartError::new("/proc is not mounted"))?;
+        sweep_groups();
+        let folder = make_folder(&config.scratch)
+            .map_err(|error| StartError::new(format!("{}: {error}", config.scratch.display())))?;
+        let failed = |error: io::Error| StartError::new(format!("the machines' files: {error}"));
+        let assets = folder.path().join("assets");
+        assets::write(&assets).map_err(failed)?;
+        let template = Template::make(&folder.path().join("template"), &assets, &config).map_err(failed)?;
+        let prefix = format!("{GROUP_PREFIX}{}-{}-", own.number, own.start);
+        let (user_ids, next) = (Arc::new(UserIds::find()), AtomicU64::new(0));
+        Ok(Self { config, runtime, template, user_ids, init: assets.join("init"), prefix, next, folder })
+    }
+
+    /// Returns a new name for a machine's control group.
+    pub(crate) fn next_name(&self) -> String {
+        format!("{}{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Makes the folder of one machine.
+    pub(crate) fn machine_folder(&self) -> io::Result<PrivateFolder> {
+        PrivateFolder::create(self.folder.path(), MACHINE_FOLDER)
+    }
+
+    /// Returns the folder in which a container runtime keeps its state.
+    pub(crate) fn state_folder(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        let config = &self.config;
+        Limits {
+            memory: config.memory,
+            processes: config.processes,
+            processors: config.processors,
+            disk: config.disk,
+            inodes: config.inodes,
+            descriptors: DESCRIPTORS,
+        }
+    }
+}
+
+fn make_folder(scratch: &Path) -> io::Result<PrivateFolder> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(scratch)?;
+    PrivateFolder::sweep(scratch, HOST_FOLDER);
+    PrivateFolder::create(scratch, HOST_FOLDER)
+}
+
+/// Ends the machines that processes which have ended left behind.
+fn sweep_groups() {
+    for name in group_names(GROUP_PREFIX) {
+        let owner = name.strip_prefix(GROUP_PREFIX).and_then(owner);
+        if owner.is_some_and(|owner| !owner.is_alive()) {
+            tracing::info!(group = name, "a machine that an ended process has left is removed");
+            if !ControlGroup::existing(&name).end() {
+                tracing::warn!(group = name, "a control group of a left machine could not be removed");
+            }
+        }
+    }
+}
+
+/// Returns the process that started a machine, by what follows the beginning of its group's name.
+fn owner(rest: &str) -> Option<ProcessId> {
+    let mut numbers = rest.split('-');
+    Some(ProcessId { number: numbers.next()?.parse().ok()?, start: numbers.next()?.parse().ok()? })
+}

@@ -1,0 +1,66 @@
+//! The output of a run on its way to the receiver.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use switchtower_contract::{Event, Events, Failure, MimeBundle};
+use switchtower_worker::output::{OutputBuffer, StdStream};
+
+/// The output of one run: text is gathered for a moment and cut at its limit.
+pub(crate) struct RunOutput<'a> {
+    buffer: OutputBuffer,
+    ready: Arc<Mutex<Vec<Event>>>,
+    events: &'a Events,
+}
+
+/// How often gathered text is sent on.
+pub(crate) const TICK: std::time::Duration = std::time::Duration::from_millis(10);
+
+impl<'a> RunOutput<'a> {
+    /// Returns an output of at most `limit` bytes of text.
+    pub(crate) fn new(events: &'a Events, limit: u64) -> Self {
+        let ready: Arc<Mutex<Vec<Event>>> = Arc::default();
+        let queue = Arc::clone(&ready);
+        let send = Box::new(move |event| {
+            queue.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+            true
+        });
+        Self { buffer: OutputBuffer::open(send, limit), ready, events }
+    }
+
+    pub(crate) async fn write(&mut self, stream: StdStream, bytes: &[u8]) {
+        self.buffer.write(stream, bytes);
+        self.forward().await;
+    }
+
+    pub(crate) async fn show(&mut self, data: MimeBundle, main: bool) {
+        self.buffer.show(data, main);
+        self.forward().await;
+    }
+
+    pub(crate) async fn fail(&mut self, failure: Failure) {
+        self.buffer.flush();
+        self.buffer.event(Event::Error(failure));
+        self.forward().await;
+    }
+
+    /// Sends on text that has waited long enough.
+    pub(crate) async fn tick(&mut self) {
+        self.buffer.tick();
+        self.forward().await;
+    }
+
+    /// Sends on everything. Returns whether output was left out because of a limit.
+    pub(crate) async fn finish(&mut self) -> bool {
+        self.buffer.flush();
+        self.forward().await;
+        self.buffer.is_truncated()
+    }
+
+    async fn forward(&mut self) {
+        let events = std::mem::take(&mut *self.ready.lock().unwrap_or_else(PoisonError::into_inner));
+        for event in events {
+            // A receiver that has left reads nothing; its caller drops the run.
+            self.events.send(event).await;
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The lower layers of a machine's root: made once, shared by all machines, read-only in each.
+
+use std::fs::{self, DirEntry, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use switchtower_container::{Bind, Overlay};
+
+use crate::assets;
+use crate::config::{Config, Python};
+
+/// The user of machines who is not root, and its group.
+pub(crate) const USER: u32 = 1000;
+
+/// What of the host's `/etc` machines have, beside what is made: nothing that names users, hosts or networks, and no secrets.
+const FROM_HOST: [&str; 32] = [
+    "ImageMagick-6",
+    "ImageMagick-7",
+    "alternatives",
+    "bash.bashrc",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "debian_version",
+    "ethertypes",
+    "fonts",
+    "gitconfig",
+    "inputrc",
+    "java-17-openjdk",
+    "java-21-openjdk",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "lsb-release",
+    "magic",
+    "magic.mime",
+    "mime.types",
+    "os-release",
+    "papersize",
+    "perl",
+    "profile",
+    "protocols",
+    "python3",
+    "rpc",
+    "services",
+    "skel",
+    "terminfo",
+    "timezone",
+];
+/// Files below a folder whose other content machines do not have.
+const FROM_HOST_BELOW: [&str; 3] = ["ssl/certs", "ssl/openssl.cnf", "python3.11"];
+/// Folders of the host beside `/usr` that may be links into it.
+const SYSTEM_FOLDERS: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+const EMPTY_FOLDERS: [&str; 11] = ["dev", "home", "media", "mnt", "opt", "proc", "run", "srv", "sys", "tmp", "var"];
+/// Most bytes of one file that is copied from the host's `/etc`.
+const MAX_FILE: u64 = 8 << 20;
+
+/// The layers of all machines.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    pub(crate) overlays: Vec<Overlay>,
+    pub(crate) binds: Vec<Bind>,
+    pub(crate) folders: Vec<(PathBuf, u32, u32, u32)>,
+}
+
+impl Template {
+    /// Makes the layers in `folder`. `assets`: the folder of the assets.
+    ///
+    /// # Errors
+    /// The folder cannot be written to, or the configured root is not a folder.
+    pub(crate) fn make(folder: &Path, assets: &Path, config: &Config) -> io::Result<Self> {
+        create(folder)?;
+        let mut template = Self { overlays: Vec::new(), binds: Vec::new(), folders: folders() };
+        template.binds.push(bind(assets, assets::FOLDER));
+        match &config.root {
+            Some(root) => template.of_root(folder, root)?,
+            None => {
+                template.of_host(folder)?;
+                if let Some(python) = &config.python {
+                    template.add_python(folder, python)?;
+                }
+            }
+        }
+        Ok(template)
+    }
+
+    /// A root file system of the user's, with a user for programs where it has none.
+    fn of_root(&mut self, folder: &Path, root: &Path) -> io::Result<()> {
+        if !root.is_dir() {
+            let why = format!("{} is not a folder: `switchtower machine root import` makes one", root.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, why));
+        }
+        create(&folder.join("etc"))?;
+        for (name, own) in [("passwd", PASSWD), ("group", GROUP)] {
+            let theirs = fs::read_to_string(root.join("etc").join(name)).unwrap_or_default();
+            if !theirs.lines().any(|line| line.starts_with("user:")) {
+                let kept = if theirs.is_empty() { own.to_owned() } else { theirs + last_line(own) };
+                write(&folder.join("etc").join(name), &kept)?;
+            }
+        }
+        write(&folder.join("etc/hosts"), HOSTS)?;
+        write(&folder.join("etc/resolv.conf"), "")?;
+        let lower = vec![folder.to_owned(), root.to_owned()];
+        self.overlays.push(Overlay { lower, target: "/".into() });
+        Ok(())
+    }
+
+    /// The host's programs, and a made `/etc`.
+    fn of_host(&mut self, folder: &Path) -> io::Result<()> {
+        self.overlays.push(Overlay { lower: vec![folder.to_owned()], target: "/".into() });
+        self.overlays.push(Overlay { lower: vec!["/usr".into()], target: "/usr".into() });
+        for name in SYSTEM_FOLDERS {
+            let path = Path::new("/").join(name);
+            match fs::read_link(&path) {
+                Ok(target) => symlink(target, folder.join(name))?,
+                Err(_) if path.is_dir() => {
+                    create(&folder.join(name))?;
+                    self.overlays.push(Overlay { lower: vec![path.clone()], target: path });
+                }
+                Err(_) => {}
+            }
+        }
+        for name in EMPTY_FOLDERS {
+            create(&folder.join(name))?;
+        }
+        for name in ["cache", "lib", "log", "spool", "tmp"] {
+            create(&folder.join("var").join(name))?;
+        }
+        symlink("/run", folder.join("var/run"))?;
+        symlink("/run/lock", folder.join("var/lock"))?;
+        make_etc(&folder.join("etc"))
+    }
+
+    /// A Python with packages, at the paths that it has in E2B's sandboxes.
+    fn add_python(&mut self, folder: &Path, python: &Python) -> io::Result<()> {
+        let minor = python.minor();
+        let lib = format!("/usr/local/lib/python{minor}");
+        let stdlib = python.home.join("lib").join(format!("python{minor}"));
+        let packages = vec![python.site.clone(), stdlib.join("site-packages")];
+        let packages: Vec<PathBuf> = packages.into_iter().filter(|path| path.is_dir()).collect();
+        self.overlays.push(Overlay { lower: vec![stdlib], target: lib.clone().into() });
+        self.overlays.push(Overlay { lower: packages, target: format!("{lib}/site-packages").into() });
+        let executable = python.home.join("bin").join(format!("python{minor}"));
+        for name in ["python", "python3", &format!("python{minor}")] {
+            self.binds.push(bind(&executable, &format!("/usr/local/bin/{name}")));
+        }
+        let pip = folder.with_file_name("pip");
+        fs::write(&pip, format!("#!/bin/sh\nexec /usr/local/bin/python{minor} -m pip \"$@\"\n"))?;
+        fs::set_permissions(&pip, Permissions::from_mode(0o755))?;
+        for name in ["pip", "pip3"] {
+            self.binds.push(bind(&pip, &format!("/usr/local/bin/{name}")));
+        }
+        // The executable names the folder of its library at home, which machines do not have. It is searched where the
+        // linker looks before all others.
+        for entry in fs::read_dir(python.home.join("lib"))?.flatten() {
+            let name = entry.file_name().into_string().unwrap_or_default();
+            if name.starts_with(&format!("libpython{minor}.so")) {
+                let library = entry.path().canonicalize()?;
+                for target in library_targets(&name) {
+                    self.binds.push(bind(&library, &target));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the paths at which the linker finds a library with this name: where the host has one, or in `/usr/lib`.
+fn library_targets(name: &str) -> Vec<String> {
+    let folders =
+        ["/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
+    let known: Vec<String> = folders.map(|folder| format!("{folder}/{name}")).into();
+    let here: Vec<String> = known.iter().filter(|path| Path::new(path).exists()).cloned().collect();
+    if here.is_empty() { vec![format!("/usr/lib/{name}")] } else { here }
+}
+
+fn bind(source: &Path, target: &str) -> Bind {
+    Bind { source: source.to_owned(), target: target.into() }
+}
+
+/// Returns the folders that every machine has, with owners and permissions.
+fn folders() -> Vec<(PathBuf, u32, u32, u32)> {
+    [
+        ("/home/user", USER, USER, 0o755),
+        ("/root", 0, 0, 0o700),
+        ("/tmp", 0, 0, 0o1777),
+        ("/var/tmp", 0, 0, 0o1777),
+        ("/run", 0, 0, 0o755),
+        ("/run/lock", 0, 0, 0o1777),
+        ("/code", USER, USER, 0o777),
+    ]
+    .map(|(path, user, group, mode)| (path.into(), user, group, mode))
+    .into()
+}
+
+const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
+    daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n\
+    bin:x:2:2:bin:/bin:/usr/sbin/nologin\n\
+    sys:x:3:3:sys:/dev:/usr/sbin/nologin\n\
+    mail:x:8:8:mail:/var/mail:/usr/sbin/nologin\n\
+    www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n\
+    nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n\
+    user:x:1000:1000::/home/user:/bin/bash\n";
+const GROUP: &str = "root:x:0:\ndaemon:x:1:\nbin:x:2:\nsys:x:3:\nadm:x:4:\ntty:x:5:\nmail:x:8:\nsudo:x:27:user\n\
+    www-data:x:33:\nstaff:x:50:\nusers:x:100:user\nnogroup:x:65534:\nuser:x:1000:\n";
+const HOSTS: &str = "127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n";
+const NAME_SERVICES: &str = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\n\
+    protocols: files\nservices: files\nethers: files\nrpc: files\n";
+
+fn last_line(text: &str) -> &str {
+    text.split_inclusive('\n').next_back().unwrap_or_default()
+}
+
+fn make_etc(etc: &Path) -> io::Result<()> {
+    create(etc)?;
+    for (name, text) in [
+        ("passwd", PASSWD),
+        ("group", GROUP),
+        ("hosts", HOSTS),
+        ("hostname", "sandbox\n"),
+        ("resolv.conf", ""),
+        ("nsswitch.conf", NAME_SERVICES),
+        ("shells", "/bin/sh\n/bin/bash\n"),
+        ("fstab", ""),
+        ("machine-id", ""),
+    ] {
+        write(&etc.join(name), text)?;
+    }
+    symlink("/proc/self/mounts", etc.join("mtab"))?;
+    let host = Path::new("/etc");
+    for name in FROM_HOST {
+        copy(&host.join(name), &etc.join(name))?;
+    }
+    for path in FROM_HOST_BELOW {
+        let target = etc.join(path);
+        if let Some(parent) = target.parent() {
+            create(parent)?;
+        }
+        copy(&host.join(path), &target)?;
+    }
+    Ok(())
+}
+
+/// Copies a file, a link or a folder of the host, as far as all users may read it.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let Ok(found) = fs::symlink_metadata(from) else { return Ok(()) };
+    if found.is_symlink() {
+        return symlink(fs::read_link(from)?, to);
+    }
+    if found.permissions().mode() & 0o004 == 0 {
+        return Ok(());
+    }
+    if found.is_dir() {
+        create(to)?;
+        let entries: Vec<DirEntry> = fs::read_dir(from)?.flatten().collect();
+        return entries.iter().try_for_each(|entry| copy(&entry.path(), &to.join(entry.file_name())));
+    }
+    if found.is_file() && found.len() <= MAX_FILE {
+        fs::copy(from, to)?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    fs::write(path, text)?;
+    fs::set_permissions(path, Permissions::from_mode(0o644))
+}
+
+fn create(folder: &Path) -> io::Result<()> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    fs::set_permissions(folder, Permissions::from_mode(0o755))
+}
