@@ -78,6 +78,7 @@ def prepare(modules: Iterable[str]) -> list[str]:
     matplotlib_figures.install()
     plotly_figures.install()
     result_data.install()
+    result_data.use_orjson()
     with _hidden("pyarrow"):
         failed = [error for error in map(_import, [*warmup.STANDARD, *modules]) if error]
     if compat := sys.modules.get("pandas.compat"):

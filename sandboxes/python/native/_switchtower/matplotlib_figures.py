@@ -103,7 +103,12 @@ def load() -> None:
     matplotlib.use("agg")
     import matplotlib.pyplot
 
-    matplotlib.pyplot.show = _show
+    adapt(matplotlib.pyplot)
+
+
+def adapt(pyplot: Any) -> None:
+    """Lets the module show figures here."""
+    pyplot.show = _show
 
 
 def clear_caches() -> None:

@@ -140,6 +140,10 @@ def _encode_with(orjson: Any) -> Callable[[Any], str]:
 def install() -> None:
     """Adds the representations."""
     representations.extra += [_data, _chart]
+
+
+def use_orjson() -> None:
+    """Lets the encoder of E2B's kernel make the JSON of values, where it is installed."""
     with contextlib.suppress(ImportError):
         import orjson
 

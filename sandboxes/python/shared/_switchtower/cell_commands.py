@@ -29,3 +29,13 @@ def run(text: str, names: Mapping[str, Any]) -> tuple[int, str, str] | None:
     """Returns the exit code, the output and the errors of a line; `None`: it has no answer here."""
     line = shell_line.parse(expand(text, names))
     return None if answer is None or line is None else answer(line)
+
+
+def show(text: str, names: Mapping[str, Any]) -> int | None:
+    """Prints the output and the errors of a line. Returns its exit code; `None`: it has no answer here."""
+    found = run(text, names)
+    if found is None:
+        return None
+    code, out, errors = found
+    print(out + errors, end="")
+    return code

@@ -7,15 +7,13 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from .paths import is_program
+from .paths import INTERNAL, is_program
 
 # Name, message, traceback and line.
 Described = tuple[str, str, str, int | None]
 
 # Characters of a traceback that are kept; CPython itself folds repeated lines.
 MAX_TEXT = 64_000
-# File names of internal code: componentize-py mounts it in these folders, a native worker has it in its executable.
-INTERNAL = ("/0/", "/world/", "/bundled/", "/switchtower/", "<frozen importlib")
 
 _extract = traceback.StackSummary._extract_from_extended_frame_gen
 

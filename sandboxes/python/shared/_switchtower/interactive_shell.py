@@ -202,23 +202,20 @@ class InteractiveShell:
         return self.run_line_magic(name, line.strip(), 2)
 
     def system(self, cmd: str) -> None:
-        """Runs a command for pip. Others need a machine."""
-        code, text = self._command(cmd, sys._getframe(1).f_locals)
+        """Runs a command and prints what it writes. Binds its exit code."""
+        code = cell_commands.show(cmd, {**self.user_ns, **sys._getframe(1).f_locals})
+        if code is None:
+            magic_registry.refuse("!" + cmd, None)
         self.user_ns["_exit_code"] = code
-        print(text, end="")
 
     def getoutput(self, cmd: str, split: bool = True, depth: int = 0) -> Any:
-        """Returns what a command for pip prints, as lines or as one text."""
-        _, text = self._command(cmd, sys._getframe(1).f_locals)
-        return SList(text.splitlines()) if split else text.removesuffix("\n")
-
-    def _command(self, text: str, local: Mapping[str, Any]) -> tuple[int, str]:
-        """Returns the exit code of a command and what it prints: a terminal has one stream for output and errors."""
-        found = cell_commands.run(text, {**self.user_ns, **local})
+        """Returns what a command writes, as lines or as one text: a terminal has one stream for output and errors."""
+        found = cell_commands.run(cmd, {**self.user_ns, **sys._getframe(1).f_locals})
         if found is None:
-            magic_registry.refuse("!" + text, None)
-        code, out, errors = found
-        return code, out + errors
+            magic_registry.refuse("!" + cmd, None)
+        _, out, errors = found
+        text = out + errors
+        return SList(text.splitlines()) if split else text.removesuffix("\n")
 
     def _lines(self, lines: list[str]) -> SList:
         """Returns what a command that the host answered printed."""

@@ -250,6 +250,9 @@ class Kernel:
             described = tracebacks.describe(error)
         except MemoryError:
             described = ("MemoryError", "", "MemoryError", None)
+        if isinstance(error, magic_registry.UsageError):
+            # What was written is all that IPython tells.
+            described = (*described[:2], "", described[3])
         raise Raised(described) from None
 
     def _input(self, prompt: object = "", /) -> str:
@@ -315,6 +318,11 @@ def run(cell: Any) -> None:
         process_info.environment.restore()
         streams.flush()
         streams.restore()
+
+
+def current() -> Kernel:
+    """Returns the one kernel of this instance."""
+    return _kernel
 
 
 def has_begun() -> bool:

@@ -119,10 +119,20 @@ def to_python(code: str, error: SyntaxError) -> str:
         if found is None:
             break
         met = True
-        lines[found] = _as_call(lines[found])
+        lines[found] = _as_call(_joined(lines, found))
     if not met:
         raise error
     return "\n".join(lines)
+
+
+def _joined(lines: list[str], first: int) -> str:
+    """Returns a line with those that a backslash continues it by, in whose place empty ones stay."""
+    text, at = lines[first], first
+    while text.endswith("\\") and at + 1 < len(lines):
+        at += 1
+        text = f"{text[:-1]} {lines[at]}"
+        lines[at] = ""
+    return text
 
 
 def _is_magic(line: str) -> re.Match[str] | None:

@@ -8,6 +8,9 @@ HOME = "/home/user"
 PROGRAM = HOME + "/main.py"
 # Folders that are the program's own, with what is below them.
 OWN_FOLDERS = (HOME, "/tmp")
+# The beginnings of the file names of internal code, which tracebacks leave out: componentize-py mounts it in these
+# folders, a native worker has it in its executable.
+INTERNAL = ("/0/", "/world/", "/bundled/", "/switchtower/", "<frozen importlib")
 # `sys.executable`.
 EXECUTABLE = "/usr/bin/python3"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import atexit
 import builtins
 import inspect
@@ -11,7 +10,7 @@ import linecache
 import posixpath
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import failure, process_info, representations, streams
@@ -22,6 +21,10 @@ _LOADED_AT_START = frozenset("abc codecs encodings genericpath io linecache os p
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
+# Makes the module of a program.
+make_main: Callable[[str], types.ModuleType] = types.ModuleType
+
+
 class Raised(Exception):
     """An exception went through. Its argument is what `failure.describe` returned."""
 
@@ -30,7 +33,7 @@ def execute(code: str) -> int:
     """Runs a program. Returns its exit code, or raises `Raised` where an exception goes through."""
     # As a file may, the text may begin with a byte order mark.
     code = code.removeprefix("\ufeff")
-    main = types.ModuleType("__main__")
+    main = make_main("__main__")
     main.__builtins__ = builtins
     main.__dict__.update(__file__=PROGRAM, __cached__=None)
     sys.modules["__main__"] = main
@@ -80,8 +83,8 @@ def _write_file(code: str) -> None:
     try:
         with open(PROGRAM, "x", encoding="utf-8", errors="surrogatepass", newline="") as file:
             file.write(code)
-    except FileExistsError:
-        pass  # a file that came with the program
+    except OSError:
+        pass  # a file that came with the program, or a folder that cannot be written to
 
 
 def _run(code: str, names: dict[str, Any]) -> None:
@@ -98,6 +101,8 @@ def _run(code: str, names: dict[str, Any]) -> None:
 def _evaluate(compiled: types.CodeType, names: dict[str, Any]) -> Any:
     value = eval(compiled, names)
     if compiled.co_flags & inspect.CO_COROUTINE:
+        import asyncio
+
         value = asyncio.run(value)
     return value
 

@@ -16,8 +16,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from .failure import INTERNAL, Described, describe_with
-from .paths import CELLS, HOME
+from .failure import Described, describe_with
+from .paths import CELLS, HOME, INTERNAL
 
 # E2B's kernel sends the parts of a traceback one by one.
 BETWEEN = "\n"

@@ -15,7 +15,7 @@ import re
 import sys
 import time
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...paths import HOME
@@ -79,9 +79,14 @@ _known_modules = frozenset(sys.modules)
 
 def remember_modules() -> None:
     """Notes which modules are imported by now: they are no program's."""
-    global _known_modules
-    _known_modules = frozenset(sys.modules)
+    set_known_modules(sys.modules)
     export_state()
+
+
+def set_known_modules(names: Iterable[str]) -> None:
+    """Sets which modules are no program's, where this one is imported after a program."""
+    global _known_modules
+    _known_modules = frozenset(names)
 
 
 class CellNumbers(dict[str, int | None]):
