@@ -1,0 +1,37 @@
+"""The event loop of a kernel. Time is the machine's own here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .own_imports import import_own
+
+
+class Loop:
+    """An event loop that is made when it is first needed: half of a kernel's start would be its modules."""
+
+    def __init__(self) -> None:
+        self._loop: Any = None
+
+    def create_task(self, work: Any, **options: Any) -> Any:
+        asyncio = import_own("asyncio")
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._loop.is_of_kernel = True  # for the transfer of a session
+            asyncio.set_event_loop(self._loop)
+        if not hasattr(self._loop, "_task_takes_context"):
+            # Before Python 3.11 a task takes no context.
+            code = type(self._loop).create_task.__code__
+            self._loop._task_takes_context = "context" in code.co_varnames or "kwargs" in code.co_varnames
+        if not self._loop._task_takes_context and "context" in options:
+            context = options.pop("context")
+            return context.run(self._loop.create_task, work, **options)
+        return self._loop.create_task(work, **options)
+
+    def run_until_complete(self, task: Any) -> Any:
+        return self._loop.run_until_complete(task)
+
+    def close(self) -> None:
+        if self._loop is not None:
+            import_own("asyncio").set_event_loop(None)
+            self._loop.close()
