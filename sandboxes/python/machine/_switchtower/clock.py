@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from .own_imports import import_own
@@ -12,9 +13,14 @@ class Loop:
 
     def __init__(self) -> None:
         self._loop: Any = None
+        # Loops whose descriptors a cell closed: at their end they would close others' of the same numbers.
+        self._abandoned: list[Any] = []
 
     def create_task(self, work: Any, **options: Any) -> Any:
         asyncio = import_own("asyncio")
+        if self._loop is not None and self._is_broken():
+            self._abandoned.append(self._loop)
+            self._loop = None
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._loop.is_of_kernel = True  # for the transfer of a session
@@ -29,7 +35,20 @@ class Loop:
         return self._loop.create_task(work, **options)
 
     def run_until_complete(self, task: Any) -> Any:
-        return self._loop.run_until_complete(task)
+        try:
+            return self._loop.run_until_complete(task)
+        except OSError:
+            # A cell that closed the descriptors of its loop, and that has ended, did what it was to do.
+            if not task.done() or not self._is_broken():
+                raise
+            return task.result()
+
+    def _is_broken(self) -> bool:
+        try:
+            os.fstat(self._loop._ssock.fileno())
+        except (OSError, AttributeError):
+            return True
+        return False
 
     def close(self) -> None:
         if self._loop is not None:

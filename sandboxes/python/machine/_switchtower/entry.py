@@ -55,7 +55,7 @@ def serve() -> None:
     if wire.is_idle():
         # Nearly every session needs it from its first cell on; then it is there.
         own_imports.import_own("asyncio")
-        own_imports.remember()
+    own_imports.remember()
     while (message := wire.receive()) is not None:
         standard.restore()
         if standard.give_input(message.get("stdin")):
@@ -80,7 +80,6 @@ def _prepare() -> None:
     plotly_figures.install()
     result_data.install()
     json_values.encode_faster = _encode_first
-    own_imports.remember()
     imports.install({
         "matplotlib": _adapt_matplotlib, "matplotlib.pyplot": matplotlib_figures.adapt, "pandas": _adapt_pandas,
         "PIL.Image": lambda module: result_data.install_in_libraries(),

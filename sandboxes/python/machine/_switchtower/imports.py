@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.abc
 import importlib.machinery
 import sys
 import types
@@ -24,8 +23,9 @@ def is_program_file(file: str) -> bool:
     return file.startswith((HOME + "/", CELLS, "/tmp/")) or file != "" and not file.startswith(("/", "<frozen "))
 
 
-class AfterImport(importlib.abc.MetaPathFinder):
-    """Finds given modules, and adapts each right after it was imported."""
+class AfterImport:
+    """Finds given modules, and adapts each right after it was imported. It has no base class: that of finders is in a
+    module that loads many others."""
 
     def __init__(self, adapt: dict[str, Callable[[Any], None]]) -> None:
         self._adapt = adapt
@@ -53,4 +53,4 @@ def install(adapt: dict[str, Callable[[Any], None]]) -> None:
     known = {folder for folder in (*sys.path, sys.base_prefix, sys.prefix) if folder and folder not in (HOME, "/")}
     library_folders = tuple(sorted(folder.rstrip("/") + "/" for folder in known))
     sys.path[:] = [HOME, *(folder for folder in sys.path if folder not in ("", HOME))]
-    sys.meta_path.insert(0, AfterImport(adapt))
+    sys.meta_path.insert(0, AfterImport(adapt))  # type: ignore[arg-type]

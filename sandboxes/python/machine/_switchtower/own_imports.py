@@ -7,15 +7,15 @@ import sys
 import types
 
 # The path as the interpreter made it, without a program's folders: its `types.py` is none of ours.
-_path = list(sys.path)
+_path = [folder for folder in sys.path if folder]
 # What was imported before any program.
 known = frozenset(sys.modules)
 
 
 def remember() -> None:
-    """Notes what is imported by now, and where from."""
-    global known, _path
-    known, _path = frozenset(sys.modules), [folder for folder in sys.path if folder]
+    """Notes what is imported by now."""
+    global known
+    known = frozenset(sys.modules)
 
 
 def import_own(name: str) -> types.ModuleType:
@@ -23,9 +23,9 @@ def import_own(name: str) -> types.ModuleType:
     module = sys.modules.get(name)
     if module is not None:
         return module
-    held = sys.path[:]
-    sys.path[:] = _path
+    held, writes = sys.path[:], sys.dont_write_bytecode
+    sys.path[:], sys.dont_write_bytecode = _path, True
     try:
         return importlib.import_module(name)
     finally:
-        sys.path[:] = held
+        sys.path[:], sys.dont_write_bytecode = held, writes

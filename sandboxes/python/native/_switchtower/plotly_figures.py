@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.abc
 import importlib.machinery
 import sys
 import types
@@ -12,8 +11,9 @@ from typing import Any
 _MODULE = "plotly.io._renderers"
 
 
-class Finder(importlib.abc.MetaPathFinder):
-    """Finds plotly's module of renderers, and adapts it once it is imported."""
+class Finder:
+    """Finds plotly's module of renderers, and adapts it once it is imported. It has no base class: that of finders is in
+    a module that loads many others."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
@@ -38,4 +38,4 @@ def _adapt(module: Any) -> None:
 
 
 def install() -> None:
-    sys.meta_path.insert(0, Finder())
+    sys.meta_path.insert(0, Finder())  # type: ignore[arg-type]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +22,8 @@ class SList(list[str]):
 
     def get_paths(self) -> Any:
         """Returns the paths of the lines that name something."""
+        import pathlib
+
         return [pathlib.Path(line) for line in self if os.path.exists(line)]
 
     l = list = property(get_list)  # noqa: E741

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .paths import INTERNAL, is_program
 
-# Name, message, traceback and line.
-Described = tuple[str, str, str, int | None]
+if TYPE_CHECKING:
+    # Name, message, traceback and line. A machine's Python may be older than such a union.
+    Described = tuple[str, str, str, int | None]
 
 # Characters of a traceback that are kept; CPython itself folds repeated lines.
 MAX_TEXT = 64_000
 
-_extract = traceback.StackSummary._extract_from_extended_frame_gen
+# `None` before Python 3.11, whose tracebacks are made by other means: there they are as they are.
+_extract: Any = getattr(traceback.StackSummary, "_extract_from_extended_frame_gen", None)
 
 
 def _extract_once(
@@ -38,7 +41,7 @@ def _extract_once(
     return stack
 
 
-_format = traceback.StackSummary.format_frame_summary
+_format: Any = getattr(traceback.StackSummary, "format_frame_summary", None)
 _last: tuple[Any, Any, Any] = (None, None, None)
 
 
@@ -90,7 +93,8 @@ def _format_exception(error: BaseException) -> str:
         seen.add(id(chain))
         cuts.append(_Shortened(chain))
         chain = chain.__cause__ or chain.__context__
-    formatted = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
+    options: Any = {"compact": True} if sys.version_info >= (3, 10) else {}
+    formatted = traceback.TracebackException(type(error), error, error.__traceback__, **options)
     link: traceback.TracebackException | None = formatted
     for cut in cuts:
         if link is None:
@@ -148,5 +152,7 @@ def clean(text: str) -> str:
 
 
 def install() -> None:
+    if _extract is None:
+        return
     traceback.StackSummary._extract_from_extended_frame_gen = classmethod(_extract_once)
     traceback.StackSummary.format_frame_summary = _format_once

@@ -4,6 +4,7 @@ Cells are run in a task of one event loop that lasts as long as the kernel: task
 later one awaits something.
 """
 
+from __future__ import annotations
 import __future__
 
 import ast
@@ -206,6 +207,10 @@ class Kernel:
                 # The cell waits for something that can never happen here.
                 error = stuck
                 task.cancel()
+            except BaseException:
+                # A cell that was cancelled before it began.
+                if error is None or not task.done():
+                    raise
         error = error or task.result()
         if error is not None:
             raise error

@@ -14,10 +14,13 @@ import linecache
 import textwrap
 import types
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .failure import Described, describe_with
+from .failure import describe_with
 from .paths import CELLS, HOME, INTERNAL
+
+if TYPE_CHECKING:
+    from .failure import Described
 
 # E2B's kernel sends the parts of a traceback one by one.
 BETWEEN = "\n"
@@ -141,15 +144,21 @@ def _first_and_last(group: list[int], keys: list[_Key]) -> set[int]:
 
 def _skipped(keys: list[_Key]) -> str:
     counts = sorted(collections.Counter(keys).items(), key=lambda item: (-item[1], item[0][0].co_name))
-    parts = ", ".join(f"{code.co_qualname} at line {line} ({count} times)" for (code, line), count in counts)
+    parts = ", ".join(f"{_name(code)} at line {line} ({count} times)" for (code, line), count in counts)
     return f"    [... skipping similar frames: {parts}]\n"
+
+
+def _name(code: types.CodeType) -> str:
+    # Python 3.11 is the first whose code knows the class of a method.
+    name: str = getattr(code, "co_qualname", code.co_name)
+    return name
 
 
 def _frame(frame: types.FrameType, line: int, around: int) -> str:
     code = frame.f_code
     where = _where(code.co_filename, line)
     if code.co_name != "<module>":
-        name = code.co_name if code.co_name in _WITHOUT_PLACE else code.co_qualname
+        name = code.co_name if code.co_name in _WITHOUT_PLACE else _name(code)
         where += f", in {name}{_arguments(frame)}"
     lines = "".join(_lines(frame, line, around))
     return f"{where}\n{lines}" + (_values(frame, line) if mode == "Verbose" else "")
@@ -251,7 +260,9 @@ def _pieces_around(code: types.CodeType, line: int, source: list[str]) -> list[_
     return _Pieces(text, first - 1).around(line)
 
 
-_STATEMENTS = (ast.stmt, ast.ExceptHandler, ast.match_case)
+# Python 3.10 is the first with `match`.
+_CASES: tuple[Any, ...] = (ast.match_case,) if hasattr(ast, "match_case") else ()
+_STATEMENTS = (ast.stmt, ast.ExceptHandler, *_CASES)
 
 
 class _Pieces:
@@ -309,7 +320,7 @@ class _Pieces:
 
 def _span(node: Any) -> _Range:
     """Returns the lines of a statement, decorators included."""
-    if isinstance(node, ast.match_case):
+    if isinstance(node, _CASES):
         return node.pattern.lineno, (node.body[-1].end_lineno or 0) + 1
     decorators = getattr(node, "decorator_list", None)
     return (decorators[0] if decorators else node).lineno, node.end_lineno + 1

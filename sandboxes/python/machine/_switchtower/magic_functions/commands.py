@@ -6,7 +6,6 @@ import codecs
 import os
 import select
 import shlex
-import shutil
 import subprocess
 import sys
 from typing import Any
@@ -89,6 +88,8 @@ def _run_script(kernel: Any, line: str, cell: str) -> None:
         raise UsageError("%%script takes the name of a program")
     if words[0] == "python":
         words[0] = sys.executable
+    import shutil
+
     if shutil.which(words[0]) is None:
         print(f"Couldn't find program: {words[0]!r}")
         return

@@ -149,9 +149,7 @@ def _names_in(code: types.CodeType) -> set[str]:
 
 def _closure_of(function: Any) -> list[Any]:
     """Returns names and cells of a function's closure, sorted by name."""
-    pairs = sorted(
-        zip(function.__code__.co_freevars, function.__closure__ or (), strict=False), key=lambda pair: pair[0]
-    )
+    pairs = sorted(zip(function.__code__.co_freevars, function.__closure__ or ()), key=lambda pair: pair[0])
     return [part for name, cell in pairs for part in (Marker(name.encode()), cell)]
 
 

@@ -19,7 +19,8 @@ def export_settings(start: Mapping[str, str] | None, home: str | None) -> Settin
     """Returns what the other side is to set. `start` is the environment that the session began with."""
     settings: Settings = {
         "recursion_limit": sys.getrecursionlimit(),
-        "int_max_str_digits": sys.get_int_max_str_digits(),
+        # Pythons that were not mended have no limit.
+        "int_max_str_digits": sys.get_int_max_str_digits() if hasattr(sys, "get_int_max_str_digits") else 0,
     }
     folder = os.getcwd()
     if home is not None and folder != home:

@@ -89,7 +89,7 @@ def set_known_modules(names: Iterable[str]) -> None:
     _known_modules = frozenset(names)
 
 
-class CellNumbers(dict[str, int | None]):
+class CellNumbers(dict[str, Any]):
     """The number of a cell by its file name, where the host gives none: the last number in the name."""
 
     def get(self, file: str, default: Any = None) -> Any:
