@@ -45,6 +45,11 @@ def is_installed(*names):
         sys.path[:] = held
 
 
+def is_moved(case):
+    """Returns whether the packages of a case are installed."""
+    return is_installed(*(name for name in case["packages"] if name != "native"))
+
+
 def needs(*names):
     return unittest.skipUnless(is_installed(*names), f"not installed: {', '.join(names)}")
 
@@ -84,6 +89,10 @@ class Cells(Case):
         self.assertEqual(ran.stream, "a\n\x01")
         self.assertEqual(ran.shown, [({"text/plain": "[1, {'b': 2.5}]", "application/json": '[1,{"b":2.5}]'}, True)])
         self.shows("_, Out[2], In[1]", "([1, {'b': 2.5}], [1, {'b': 2.5}], 'x = [1]')", kernel)
+
+    def test_what_is_written_around_values_keeps_its_order(self):
+        ran = self.ran("for n in range(300):\n    print(n)\n    display(n)\n    print(-n)")
+        self.assertEqual(ran.stream, "".join(f"{n}\n\x01{-n}\n" for n in range(300)))
 
     def test_a_traceback_has_the_cells_own_frames_alone(self):
         ran = self.raises(
@@ -399,6 +408,23 @@ class Interrupts(Case):
                 self.assertIn("text/plain", shown)
         self.shows("'on'", "'on'", kernel)
 
+    def test_handlers_that_raise_at_any_moment_leave_every_answer_whole(self):
+        kernel = self.kernel()
+        self.ran("import signal\nclass Late(Exception): pass\ndef late(*_): raise Late\n"
+                 "signal.signal(signal.SIGALRM, late)", kernel=kernel)  # fmt: skip
+        for number in range(100):
+            kernel.start(
+                f"signal.setitimer(signal.ITIMER_REAL, {number % 10 / 5000 + 0.0001})\nfor n in range(20): display(n)"
+            )
+            ran = kernel.answer()
+            self.assertIn(ran.ending.get("name"), (None, "Late"), ran)
+            self.assertEqual([shown["text/plain"] for shown, _ in ran.shown], [str(n) for n in range(len(ran.shown))])
+        self.ran(
+            "signal.signal(signal.SIGALRM, lambda *_: print('rings'))\nsignal.setitimer(signal.ITIMER_REAL, 0.05)",
+            kernel=kernel,
+        )
+        kernel.wait_for("rings")
+
     def test_a_cell_may_handle_interrupts_itself(self):
         kernel = self.kernel()
         kernel.start(
@@ -505,6 +531,7 @@ class Transfer(Case):
     CASES = """
     plain_values functions class_counter closure_counter generator_made_by_the_clock clock_is_transferred tasks outputs
     own_module environment_and_folder decimal_context cut_short exception_of_the_clock open_file_of_the_clock
+    ordinary_figures_of_the_clock
     """.split()
 
     def test_a_session_moves_or_the_reason_names_the_cell(self):
@@ -515,7 +542,9 @@ class Transfer(Case):
         sys.path[:] = held
         for name in self.CASES:
             with self.subTest(name):
-                self.check_move(check.read(str(MOVES / f"{name}.py")))
+                case = check.read(str(MOVES / f"{name}.py"))
+                if is_moved(case):
+                    self.check_move(case)
 
     def check_move(self, case):
         before, after = self.kernel(), self.kernel()

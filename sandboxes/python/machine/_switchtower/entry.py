@@ -37,7 +37,7 @@ from . import (
     streams,
     tracebacks,
 )
-from .wire import Wire
+from .wire import Wire, undisturbed
 
 _RESERVE_BYTES = 1 << 20
 # What functions that a session registered for its end may take, in seconds.
@@ -56,15 +56,44 @@ def serve() -> None:
         # Nearly every session needs it from its first cell on; then it is there.
         own_imports.import_own("asyncio")
     own_imports.remember()
-    while (message := wire.receive()) is not None:
-        standard.restore()
-        if standard.give_input(message.get("stdin")):
-            streams.reset_input()
-        ending = _perform(message)
+    while (message := _next(wire)) is not None:
+        ending = _perform(message, standard)
         if not wire.is_own():
             _end_child(ending)
-        wire.send({"ended": ending})
+        _report(wire, ending)
     _leave()
+
+
+def _next(wire: Wire) -> Any:
+    """Returns the next message, whatever handlers of signals raise that a program installed."""
+    while True:
+        try:
+            return wire.receive()
+        except BaseException as error:
+            _complain(error)
+
+
+def _report(wire: Wire, ending: dict[str, Any]) -> None:
+    """Says how a piece of code ended, once, whatever handlers of signals raise."""
+    is_told = False
+
+    def tell() -> None:
+        nonlocal is_told
+        wire.send({"ended": ending})
+        is_told = True
+
+    while not is_told:
+        try:
+            undisturbed(tell)
+        except BaseException as error:
+            _complain(error)
+
+
+def _complain(error: BaseException) -> None:
+    try:
+        traceback.print_exception(type(error), error, error.__traceback__, file=sys.__stderr__)
+    except BaseException:
+        pass  # nobody can be told
 
 
 def _prepare() -> None:
@@ -152,7 +181,7 @@ def _leave() -> None:
         os._exit(0)
 
 
-def _perform(message: dict[str, Any]) -> dict[str, Any]:
+def _perform(message: dict[str, Any], standard: descriptors.Standard) -> dict[str, Any]:
     """Runs a cell, a program or code of the host's own. Returns how it ended."""
     global _reserve
     if _reserve is None:
@@ -162,6 +191,9 @@ def _perform(message: dict[str, Any]) -> dict[str, Any]:
             pass
     ending = None
     try:
+        standard.restore()
+        if standard.give_input(message.get("stdin")):
+            streams.reset_input()
         run, describe = _work(message)
         interrupts.allow()
         ending = _ended(run, describe)
@@ -219,6 +251,8 @@ def _run_internal(code: str) -> int:
         with shell.available():
             kernel.run_internal(code)
     finally:
+        # Of cells that were run again: they were shown where those ran first.
+        matplotlib_figures.discard()
         host.silent = held
     return 0
 

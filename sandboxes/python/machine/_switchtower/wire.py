@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
+import sys
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 _SOCKET = 3
 _PIECE = 1 << 16
+# How long a value waits for the host, in seconds.
+_MOST_WAITED = 1.0
+_SIGNALS = signal.valid_signals()
 
 
 class Wire:
@@ -21,6 +28,8 @@ class Wire:
         self._end = descriptors.take(_SOCKET)
         self._owner: int | None = os.getpid()
         self._received = bytearray()
+        self._readable = select.poll()
+        self._readable.register(self._end, select.POLLIN)
         self._lock = threading.Lock()
         self._sender: int | None = None
         self._waiting: list[bytes] = []
@@ -40,55 +49,83 @@ class Wire:
     def receive(self) -> Any:
         """Returns the next message; `None` once the host has closed its end."""
         while (end := self._received.find(b"\n")) < 0:
-            piece = os.read(self._end, _PIECE)
-            if not piece:
+            # Here handlers of a program's run, and may raise.
+            self._readable.poll()
+            if not undisturbed(self._read):
                 return None
-            self._received += piece
         line = bytes(self._received[:end])
         del self._received[: end + 1]
         return json.loads(line)
 
+    def _read(self) -> bool:
+        try:
+            piece = os.read(self._end, _PIECE)
+        except OSError:
+            piece = b""  # the program closed the socket
+        self._received += piece
+        return bool(piece)
+
     def is_idle(self) -> bool:
         """Returns whether no message waits to be read."""
-        import select
-
-        waits = select.poll()
-        waits.register(self._end, select.POLLIN)
-        return not self._received and not waits.poll(0)
+        return not self._received and not self._readable.poll(0)
 
     def send(self, message: dict[str, Any]) -> None:
-        """Sends a message as a whole: an interrupt waits until it is sent."""
+        """Sends a message as a whole, once. What handlers of signals raise meanwhile is raised after that."""
         if not self.is_own():
             return
         line = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-        if threading.current_thread() is not threading.main_thread():
-            self._send(line)
-            return
-        interrupted: list[int] = []
-        handler = signal.signal(signal.SIGINT, lambda number, frame: interrupted.append(number))
-        try:
-            self._send(line)
-        finally:
-            signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
-        if interrupted:
-            signal.raise_signal(signal.SIGINT)
-
-    def _send(self, line: bytes) -> None:
         me = threading.get_ident()
         if self._sender == me:
-            # A handler of another signal, in the middle of a message of this thread's.
+            # Within a handler, in the middle of a message of this thread's.
             self._waiting.append(line)
             return
+        self._waiting.append(line)
+        raised: BaseException | None = None
         with self._lock:
             self._sender = me
-            try:
-                self._write(line)
-                while self._waiting:
-                    self._write(self._waiting.pop(0))
-            finally:
-                self._sender = None
+            while self._waiting:
+                try:
+                    undisturbed(self._write)
+                except BaseException as error:
+                    raised = error
+            self._sender = None
+        if raised is not None:
+            raise raised
 
-    def _write(self, line: bytes) -> None:
-        left = memoryview(line)
-        while left:
-            left = left[os.write(self._end, left) :]
+    def _write(self) -> None:
+        while self._waiting:
+            left = memoryview(self._waiting.pop(0))
+            try:
+                while left:
+                    left = left[os.write(self._end, left) :]
+            except OSError:
+                os._exit(1)  # nobody is there, or the program closed the socket
+        self._wait_until_read()
+
+    def _wait_until_read(self) -> None:
+        """Waits until the host has read all, for a while: what is written after a value is then after it, too."""
+        import fcntl
+        import termios
+
+        ends = time.monotonic() + _MOST_WAITED
+        unread = bytearray(4)
+        pause = 0.00001
+        while time.monotonic() < ends:
+            try:
+                fcntl.ioctl(self._end, termios.TIOCOUTQ, unread)
+            except OSError:
+                return  # a system that does not tell
+            if not int.from_bytes(unread, sys.byteorder):
+                return
+            time.sleep(pause)
+            pause = min(pause * 2, 0.005)
+
+
+def undisturbed(work: Callable[[], Any]) -> Any:
+    """Runs a function while no handler of a program's can run in between. Other signals have their effect."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [n for n in _SIGNALS if callable(signal.getsignal(n))])
+        return work()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)

@@ -290,8 +290,12 @@ def run_internal(*, code: str, options: tuple[Mapping[str, str] | None, str | No
     interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def run() -> int:
-        with shell.available():
-            kernel.run_internal(code)
+        try:
+            with shell.available():
+                kernel.run_internal(code)
+        finally:
+            # Of cells that were run again: they were shown where those ran first.
+            matplotlib_figures.discard()
         return 0
 
     try:

@@ -23,6 +23,13 @@ def flush() -> None:
         pyplot.close("all")
 
 
+def discard() -> None:
+    """Closes the figures that are open, which nobody is to see."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        pyplot.close("all")
+
+
 def _show(*args: Any, **kwargs: Any) -> None:
     """Display all open figures."""
     flush()
