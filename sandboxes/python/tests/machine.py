@@ -17,7 +17,7 @@ PYTHON = pathlib.Path(__file__).resolve().parents[1]
 # What a machine's folder is made of: later parts are laid over earlier ones.
 PARTS = ("shared", "transfer", "native", "machine")
 # An answer that takes longer is a failure, in seconds.
-DEADLINE = 60
+DEADLINE = 20
 
 Ran = collections.namedtuple("Ran", "ending out err shown stream")
 
