@@ -52,15 +52,22 @@ function quietly(work) {
 
 const nap = new Int32Array(new SharedArrayBuffer(4))
 
-function send(message) {
-  let left = Buffer.from(JSON.stringify(message) + '\n')
+function writeAll(descriptor, left) {
   while (left.length) {
     try {
-      left = left.subarray(fs.writeSync(SOCKET, left))
+      left = left.subarray(fs.writeSync(descriptor, left))
     } catch (error) {
-      if (error.code !== 'EAGAIN') process.exit(1)
+      if (error.code !== 'EAGAIN') throw error
       Atomics.wait(nap, 0, 0, 1)
     }
+  }
+}
+
+function send(message) {
+  try {
+    writeAll(SOCKET, Buffer.from(JSON.stringify(message) + '\n'))
+  } catch {
+    process.exit(1)
   }
 }
 
@@ -538,8 +545,22 @@ process.argv.length = 1
 Object.assign(globalThis, { module, exports: {}, $$ })
 Object.defineProperty(globalThis, '__dirname', { get: cwd, set: (value) => Object.defineProperty(globalThis, '__dirname', { value, writable: true }), configurable: true })
 
-// What was written before a value comes before it.
-for (const stream of [process.stdout, process.stderr]) stream._handle?.setBlocking?.(true)
+// What was written before a value comes before it. An interrupt in the middle of node's own function would leave a stream
+// that never writes again.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.write = function (data, encoding, callback) {
+    if (typeof encoding === 'function') [encoding, callback] = [undefined, encoding]
+    let failed = null
+    try {
+      writeAll(stream.fd, typeof data === 'string' ? Buffer.from(data, encoding ?? undefined) : data)
+    } catch (error) {
+      if (error.syscall === undefined) throw error
+      failed = error
+    }
+    if (typeof callback === 'function') process.nextTick(callback, failed)
+    return true
+  }
+}
 
 const socket = new net.Socket({ fd: SOCKET, readable: true, writable: false })
 let received = ''

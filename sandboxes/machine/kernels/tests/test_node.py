@@ -3,6 +3,7 @@
 import pathlib
 import shutil
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -126,6 +127,8 @@ class Cells(Node):
                 kernel.interrupt()
                 self.raises(kernel.answer(), "Error", INTERRUPTED)
                 kernel.interrupt()
+                # It reaches the kernel by a thread of node's.
+                time.sleep(0.05)
                 self.shows("'on'", "'on'", kernel=kernel)
 
     def test_leaving_ends_the_kernel_with_its_code(self):
