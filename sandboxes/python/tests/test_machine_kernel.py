@@ -414,7 +414,8 @@ class Interrupts(Case):
                  "signal.signal(signal.SIGALRM, late)", kernel=kernel)  # fmt: skip
         for number in range(100):
             kernel.start(
-                f"signal.setitimer(signal.ITIMER_REAL, {number % 10 / 5000 + 0.0001})\nfor n in range(20): display(n)"
+                f"signal.setitimer(signal.ITIMER_REAL, {number % 10 / 5000 + 0.0003})\ntry:\n"
+                "    for n in range(40): display(n)\nfinally: signal.setitimer(signal.ITIMER_REAL, 0)"
             )
             ran = kernel.answer()
             self.assertIn(ran.ending.get("name"), (None, "Late"), ran)

@@ -20,7 +20,10 @@ class Bash(kernels.Case):
 
     def test_variables_folders_functions_aliases_and_jobs_stay(self):
         kernel = self.kernel()
-        self.ran("n=3\ncd /tmp\ntwice() { echo $(($1 * 2)); }\nalias hi='echo hi'\ndeclare -A m=([a]=1)\nlist=(1 2)", kernel=kernel)
+        self.ran(
+            "n=3\ncd /tmp\ntwice() { echo $(($1 * 2)); }\nalias hi='echo hi'\ndeclare -A m=([a]=1)\nlist=(1 2)",
+            kernel=kernel,
+        )
         self.prints("3\n/tmp\n8\nhi\n1 2\n", "echo $n\npwd\ntwice 4\nhi\necho ${m[a]} ${#list[@]}", kernel=kernel)
         self.ran("sleep 60 &", kernel=kernel)
         self.prints("1\n", "jobs -p | wc -l", kernel=kernel)
@@ -50,7 +53,10 @@ class Bash(kernels.Case):
         self.assertIn("only meaningful in a", self.ran("break; echo after", kernel=kernel).out)
         self.fails(2, kernel.cell("return 3"))
         self.prints("0\n1\n2\n3\n", "ls /proc/self/fd | grep -v 63", kernel=kernel)
-        self.ran("IFS=,; set -f; read() { :; }; printf() { :; }; trap() { :; }; eval() { :; }; shopt -s nocasematch", kernel=kernel)
+        self.ran(
+            "IFS=,; set -f; read() { :; }; printf() { :; }; trap() { :; }; eval() { :; }; shopt -s nocasematch",
+            kernel=kernel,
+        )
         self.prints("a b\n*\n", "x=a,b\necho $x\necho *", kernel=kernel)
         self.prints("+++ echo a\na\n", "set -x; echo a", kernel=kernel)
         self.prints("+++ echo b\nb\n", "echo b", kernel=kernel)
@@ -59,7 +65,12 @@ class Bash(kernels.Case):
 
     def test_every_text_arrives_as_it_is(self):
         kernel = self.kernel()
-        for text in ("q'\"\\ \\\\n \\\\\\\\5 \t é € \U0001f40d !x %s %b \\c \\0101 \x01 \x7f { } : , [ ]", "a\nb\n\nc", "\\", '"'):
+        for text in (
+            "q'\"\\ \\\\n \\\\\\\\5 \t é € \U0001f40d !x %s %b \\c \\0101 \x01 \x7f { } : , [ ]",
+            "a\nb\n\nc",
+            "\\",
+            '"',
+        ):
             quoted = "'" + text.replace("'", "'\\''") + "'"
             self.prints(text, f"printf %s {quoted}", kernel=kernel)
             self.assertEqual(kernel.cell('printf %s "$K"', env={"K": text}).out, text)

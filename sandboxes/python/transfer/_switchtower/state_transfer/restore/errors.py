@@ -1,5 +1,7 @@
 """Why a state cannot be restored."""
 
+from __future__ import annotations
+
 
 class TimeUp(BaseException):
     """The cells took longer than the host gives them."""
