@@ -1,5 +1,7 @@
 """Makes modules of texts, for a kernel whose machine has no files of ours."""
 
+from __future__ import annotations
+
 import sys
 import types
 from collections.abc import Iterable

@@ -1,5 +1,7 @@
 """The text of cells, read as a notebook reads it."""
 
+from __future__ import annotations
+
 import ast
 
 # Compiles `await` outside functions.
