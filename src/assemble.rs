@@ -5,12 +5,17 @@ mod clouds;
 #[cfg(not(feature = "e2b"))]
 #[path = "assemble/clouds_absent.rs"]
 mod clouds;
+#[cfg(feature = "machine")]
+mod machine;
+#[cfg(not(feature = "machine"))]
+#[path = "assemble/machine_absent.rs"]
+mod machine;
 #[cfg(feature = "native")]
 mod native;
 #[cfg(not(feature = "native"))]
 #[path = "assemble/native_absent.rs"]
 mod native;
-#[cfg(not(all(feature = "wasm", feature = "native", feature = "e2b")))]
+#[cfg(not(all(feature = "wasm", feature = "native", feature = "machine", feature = "e2b")))]
 mod not_built;
 #[cfg(feature = "e2b")]
 mod process;
@@ -44,6 +49,8 @@ use clouds::Clouds;
 pub use clouds::check_accounts;
 #[cfg(feature = "e2b")]
 pub use clouds::cloud_account;
+use machine::MachineTier;
+pub use machine::check_machines;
 use native::NativeTier;
 pub use native::{IndependentWorkers, check_native};
 use wasm::WasmTier;
@@ -84,6 +91,22 @@ pub enum NativeReport {
     },
 }
 
+/// The state of local machines, as `doctor` reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MachineReport {
+    /// They are disabled in the settings.
+    Disabled,
+    Absent(AbsentTier),
+    /// A machine started: what starts it, how far that isolates, the interpreters and compilers with their versions, and the
+    /// layers of isolation by name, each in force or with the reason why not.
+    Working {
+        runtime: String,
+        isolation: &'static str,
+        versions: Vec<(String, String)>,
+        layers: Vec<(String, Result<(), String>)>,
+    },
+}
+
 /// The state of the WebAssembly workers, as `doctor` reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WasmReport {
@@ -113,6 +136,7 @@ pub struct Assembly {
     pub sessions: Sessions,
     wasm: WasmTier,
     native: NativeTier,
+    machine: MachineTier,
     clouds: Clouds,
 }
 
@@ -143,6 +167,7 @@ impl Assembly {
         let recorder = self.router.recorder();
         let (all_ended, ()) = tokio::join!(self.clouds.close(most), recorder.close_sink(most.min(FLUSH_TIMEOUT)));
         self.native.close().await;
+        self.machine.close().await;
         self.wasm.close().await;
         all_ended
     }
@@ -161,8 +186,8 @@ pub fn in_process(config: &Config, report: &dyn Fn(&str)) -> Result<Assembly, Bu
     let clouds = Clouds::for_command(config, wall);
     let plan = Plan::new(config, wall, clouds.tiers(config, false))?;
     let wasm = WasmTier::for_command(config, report)?;
-    let native = NativeTier::for_command(config);
-    Ok(assembly(config, plan, wasm, native, clouds))
+    let local = LocalTiers { wasm, native: NativeTier::for_command(config), machine: MachineTier::for_command(config) };
+    Ok(assembly(config, plan, local, clouds))
 }
 
 /// Builds everything with a WebAssembly engine inside this process and with pools in a cloud that takes any key, for
@@ -176,7 +201,8 @@ pub fn against_stand_in(config: &Config, report: &dyn Fn(&str)) -> Result<Assemb
     let clouds = Clouds::against_stand_in(config, wall);
     let plan = Plan::new(config, wall, clouds.tiers(config, true))?;
     let wasm = WasmTier::for_measurement(config, report)?;
-    Ok(assembly(config, plan, wasm, NativeTier::default(), clouds))
+    let local = LocalTiers { wasm, native: NativeTier::default(), machine: MachineTier::default() };
+    Ok(assembly(config, plan, local, clouds))
 }
 
 /// Most processes that keep kernels where the settings leave the number to the machine. Any number of cells runs in
@@ -203,8 +229,12 @@ pub fn starting(config: &Config, report: fn(&str)) -> Result<Assembly, BuildErro
     let wall = WallClock::real();
     let clouds = Clouds::for_server(config, wall);
     let plan = Plan::new(config, wall, clouds.tiers(config, true))?;
-    let (wasm, native) = (WasmTier::for_server(config, report), NativeTier::for_server(config, report));
-    Ok(assembly(config, plan, wasm, native, clouds))
+    let local = LocalTiers {
+        wasm: WasmTier::for_server(config, report),
+        native: NativeTier::for_server(config, report),
+        machine: MachineTier::for_server(config, report),
+    };
+    Ok(assembly(config, plan, local, clouds))
 }
 
 /// Returns the numbers that are in force where the settings leave them to this machine or ask for more than it gives,
@@ -275,13 +305,21 @@ impl Plan {
     }
 }
 
-fn assembly(config: &Config, plan: Plan, wasm: WasmTier, native: NativeTier, clouds: Clouds) -> Assembly {
-    let router = router(config, plan, &wasm, &native, &clouds);
+/// The tiers of this host.
+struct LocalTiers {
+    wasm: WasmTier,
+    native: NativeTier,
+    machine: MachineTier,
+}
+
+fn assembly(config: &Config, plan: Plan, local: LocalTiers, clouds: Clouds) -> Assembly {
+    let router = router(config, plan, &local, &clouds);
+    let LocalTiers { wasm, native, machine } = local;
     let memory = MemoryAccount::new(&config.memory);
     let known = config.sessions.templates.iter().cloned().chain(config.clouds.templates()).collect();
     let session_config = session::Config { templates: known, ..config.sessions.clone() };
     let sessions = Sessions::with_memory(Arc::clone(&router), &session_config, &config.limits, memory);
-    Assembly { router, sessions, wasm, native, clouds }
+    Assembly { router, sessions, wasm, native, machine, clouds }
 }
 
 type NamedBackend = (TierName, TierBackend, tier::Config);
@@ -289,7 +327,7 @@ type NamedBackend = (TierName, TierBackend, tier::Config);
 /// The backend of a tier.
 #[derive(Clone)]
 #[cfg_attr(
-    not(any(feature = "wasm", feature = "native", feature = "e2b")),
+    not(any(feature = "wasm", feature = "native", feature = "machine", feature = "e2b")),
     expect(dead_code, reason = "a build without tiers makes none")
 )]
 enum TierBackend {
@@ -300,14 +338,14 @@ enum TierBackend {
 }
 
 /// The start of a tier. Dropped before its end, for example by a panic, it has failed: nobody waits for it any longer.
-#[cfg(any(feature = "wasm", feature = "native"))]
+#[cfg(any(feature = "wasm", feature = "native", feature = "machine"))]
 struct TierStart {
     late: Arc<LateBackend>,
     tier: TierName,
     report: fn(&str),
 }
 
-#[cfg(any(feature = "wasm", feature = "native"))]
+#[cfg(any(feature = "wasm", feature = "native", feature = "machine"))]
 impl TierStart {
     /// Ends the start, and reports it.
     fn end(&self, started: Result<Arc<dyn Backend>, AbsentTier>) {
@@ -321,7 +359,7 @@ impl TierStart {
     }
 }
 
-#[cfg(any(feature = "wasm", feature = "native"))]
+#[cfg(any(feature = "wasm", feature = "native", feature = "machine"))]
 impl Drop for TierStart {
     fn drop(&mut self) {
         let (tier, reason) = (self.tier.clone(), "its start was broken off".to_owned());
@@ -329,11 +367,14 @@ impl Drop for TierStart {
     }
 }
 
-fn router(config: &Config, plan: Plan, wasm: &WasmTier, native: &NativeTier, clouds: &Clouds) -> Arc<Router> {
+fn router(config: &Config, plan: Plan, local: &LocalTiers, clouds: &Clouds) -> Arc<Router> {
     let Plan { clouds: backends, rules, recorder, wall, seed } = plan;
-    let absent = wasm.absent.iter().chain(&clouds.absent).chain(&native.absent).cloned().collect();
+    let LocalTiers { wasm, native, machine } = local;
+    let absent =
+        wasm.absent.iter().chain(&machine.absent).chain(&clouds.absent).chain(&native.absent).cloned().collect();
     let of_tiers = seed.fork("tiers");
-    let backends = backends.into_iter().chain(wasm.backends()).chain(native.backends(config));
+    let backends =
+        backends.into_iter().chain(wasm.backends()).chain(native.backends(config)).chain(machine.backends(config));
     let tiers = backends.map(|(name, backend, config)| match backend {
         TierBackend::Started(backend) => Tier::new(name, backend, config, &of_tiers),
         TierBackend::Late(backend) => Tier::late(name, backend, config, &of_tiers),

@@ -8,6 +8,7 @@ mod clouds;
 mod layers;
 mod load;
 mod local;
+mod machine;
 mod profile;
 #[cfg(all(test, feature = "e2b"))]
 mod tests;
@@ -26,6 +27,7 @@ pub use clouds::Clouds;
 pub use layers::ConfigError;
 pub use load::{SettingsSource, load, load_with_flags};
 pub use local::{JailProfileSetting, Native, Tiers, Wasm};
+pub use machine::{BUILT_IN, LocalMachines};
 pub use profile::SettingsProfile;
 
 use switchtower_core::{cache, memory, quota, record, session, tier};
@@ -57,6 +59,8 @@ pub struct Config {
     pub wasm: Wasm,
     /// The scientific backend: native Python in a jail.
     pub native: Native,
+    /// Local machines: containers with commands, files and ports.
+    pub machine: LocalMachines,
     /// Accounts of cloud sandboxes, each a tier by its name.
     pub clouds: Clouds,
     /// How many sessions there may be, how long they live, and the limits of their kernels.
@@ -136,8 +140,10 @@ impl Config {
             ("queue", self.queue.problem()),
             ("tiers.wasm", self.tiers.wasm.problem()),
             ("tiers.native", self.tiers.native.problem()),
+            ("tiers.machine", self.tiers.machine.problem()),
             ("wasm", self.wasm.problem()),
             ("native", self.native.problem()),
+            ("machine", self.machine.problem()),
             ("sessions", self.sessions.problem()),
             ("record", self.record.problem()),
         ];

@@ -25,9 +25,9 @@ const CONFIG: &str = "src/config.rs";
 const LOCAL: &str = "src/config/local.rs";
 const QUEUE: &str = "crates/core/src/tier/queue.rs";
 const SESSIONS: &str = "crates/core/src/session/config.rs";
-const TIERS: [&str; 3] = ["tiers.wasm", "tiers.native", "clouds.e2b.tier"];
+const TIERS: [&str; 4] = ["tiers.wasm", "tiers.native", "tiers.machine", "clouds.e2b.tier"];
 
-const SECTIONS: [Section; 21] = [
+const SECTIONS: [Section; 22] = [
     Section { title: "`http`", tables: &["http"], source: "crates/server/src/service/config.rs", name: "Config" },
     Section {
         title: "`http.tls`",
@@ -42,20 +42,20 @@ const SECTIONS: [Section; 21] = [
     Section { title: "`cache`", tables: &["cache"], source: "crates/core/src/cache/mod.rs", name: "Config" },
     Section { title: "`queue`", tables: &["queue"], source: QUEUE, name: "Overall" },
     Section {
-        title: "`tiers.wasm`, `tiers.native`, `clouds.NAME.tier`",
+        title: "`tiers.wasm`, `tiers.native`, `tiers.machine`, `clouds.NAME.tier`",
         tables: &TIERS,
         source: "crates/core/src/tier/mod.rs",
         name: "Config",
     },
     Section {
         title: "`….queue` of a tier",
-        tables: &["tiers.wasm.queue", "tiers.native.queue", "clouds.e2b.tier.queue"],
+        tables: &["tiers.wasm.queue", "tiers.native.queue", "tiers.machine.queue", "clouds.e2b.tier.queue"],
         source: QUEUE,
         name: "Config",
     },
     Section {
         title: "`….backoff` of a tier",
-        tables: &["tiers.wasm.backoff", "tiers.native.backoff", "clouds.e2b.tier.backoff"],
+        tables: &["tiers.wasm.backoff", "tiers.native.backoff", "tiers.machine.backoff", "clouds.e2b.tier.backoff"],
         source: "crates/core/src/tier/backoff.rs",
         name: "Config",
     },
@@ -67,12 +67,13 @@ const SECTIONS: [Section; 21] = [
     },
     Section {
         title: "`….pool` of a tier",
-        tables: &["clouds.e2b.tier.pool"],
+        tables: &["tiers.machine.pool", "clouds.e2b.tier.pool"],
         source: "crates/core/src/tier/pool.rs",
         name: "Config",
     },
     Section { title: "`wasm`", tables: &["wasm"], source: LOCAL, name: "Wasm" },
     Section { title: "`native`", tables: &["native"], source: LOCAL, name: "Native" },
+    Section { title: "`machine`", tables: &["machine"], source: "src/config/machine.rs", name: "LocalMachines" },
     Section {
         title: "`clouds.NAME.account`",
         tables: &["clouds.e2b.account"],

@@ -11,7 +11,7 @@ use switchtower_core::tier::AbsentTier;
 use super::checks::{self, Check};
 use super::exit::CliError;
 use super::terminal;
-use crate::assemble::{self, AccountCheck, NativeReport, WasmReport};
+use crate::assemble::{self, AccountCheck, MachineReport, NativeReport, WasmReport};
 use crate::config::{Config, SettingsSource};
 
 /// Arguments of `doctor`.
@@ -50,6 +50,7 @@ fn check_all(config: &Config) -> Result<Vec<Check>, CliError> {
     let mut checks = vec![rules(config), program(config)?];
     checks.extend(jail(config)?);
     checks.extend(native(config)?);
+    checks.extend(machines(config)?);
     checks.push(port(config));
     checks.extend(clouds(config)?);
     Ok(checks)
@@ -132,6 +133,23 @@ fn native(config: &Config) -> Result<Vec<Check>, CliError> {
         NativeReport::Working { python, packages, full, layers } => {
             let profile = if full { "full" } else { "reduced" };
             let detail = format!("Python {python} with {packages} packages, {profile} profile; its self-test passed");
+            let passed = Check::ok(format!("tier {tier}"), detail);
+            [passed].into_iter().chain(layers.into_iter().map(|found| layer(tier, found))).collect()
+        }
+    })
+}
+
+/// Checks local machines with the self-test of a first one.
+fn machines(config: &Config) -> Result<Vec<Check>, CliError> {
+    let tier = config.machine.tier.as_str();
+    Ok(match super::runtime(1)?.block_on(assemble::check_machines(config)) {
+        MachineReport::Disabled => Vec::new(),
+        MachineReport::Absent(absent) => vec![absent_tier(absent)],
+        MachineReport::Working { runtime, isolation, versions, layers } => {
+            let versions: Vec<String> =
+                versions.into_iter().map(|(name, version)| format!("{name} {version}")).collect();
+            let detail =
+                format!("runtime {runtime}, isolation {isolation}; its self-test passed; has {}", versions.join(", "));
             let passed = Check::ok(format!("tier {tier}"), detail);
             [passed].into_iter().chain(layers.into_iter().map(|found| layer(tier, found))).collect()
         }

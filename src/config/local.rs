@@ -16,6 +16,8 @@ pub struct Tiers {
     pub wasm: tier::Config,
     /// The tier of the scientific backend.
     pub native: tier::Config,
+    /// The tier of local machines.
+    pub machine: tier::Config,
 }
 
 impl Default for Tiers {
@@ -30,7 +32,18 @@ impl Default for Tiers {
             queue: queue(1),
             ..wasm.clone()
         };
-        Self { wasm, native }
+        // A machine is started ahead, so that the first command of a session does not wait for it. A program ends its machine:
+        // it may have left anything anywhere.
+        let pool = tier::pool::Config {
+            min: 1,
+            max: 100,
+            max_runs: 1,
+            sleep_after: Duration::ZERO,
+            reuse: tier::pool::Reuse::Never,
+            ..tier::pool::Config::default()
+        };
+        let machine = tier::Config { default_memory: 512 << 20, pool: Some(pool), queue: queue(0), ..wasm.clone() };
+        Self { wasm, native, machine }
     }
 }
 

@@ -26,7 +26,7 @@ const MAX_DELAY: Duration = Duration::from_millis(250);
 
 /// Returns the API over both local tiers with their default settings, on a machine with this many cores.
 fn app(seed: u64, cores: usize) -> axum::Router {
-    let config::Tiers { wasm, native } = config::Tiers::default();
+    let config::Tiers { wasm, native, .. } = config::Tiers::default();
     let tier = |name: &str, mut config: tier::Config, number| {
         config.queue.slots = config.queue.slots.min(cores);
         // Opening and running take random times, and there are no faults.

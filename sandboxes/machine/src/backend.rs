@@ -1,104 +1,181 @@
 //! The backend: starts machines, and tests at its start what they can do.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::Deserialize;
-use switchtower_container::Layer;
 use switchtower_contract::{Backend, Fault, Isolation, Kernels, Language, Location, Modules, Offer, Sandbox, Spec};
+use switchtower_jail::Layer;
+use tokio::sync::{OnceCell, Semaphore};
 
-use crate::assets;
-use crate::config::Config;
-use crate::host::{Host, StartError};
+use crate::config::{Config, RuntimeChoice};
+use crate::host::{Host, UnavailableMachines};
 use crate::instance::Instance;
 use crate::program::CompiledPrograms;
+use crate::runtime::FoundRuntime;
 use crate::sandbox::MachineSandbox;
-use crate::self_test;
+use crate::{assets, self_test};
 
 /// The longest run.
 const MAX_WALL: Duration = Duration::from_secs(3600);
+/// When to try again where the maximum of machines runs.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// What all machines share.
 pub(crate) struct Shared {
-    host: Arc<Host>,
+    config: Config,
+    /// What is known without a machine.
+    expected: Found,
+    isolation: Isolation,
     pub(crate) compiled: Arc<CompiledPrograms>,
+    /// One for each machine that runs.
+    places: Arc<Semaphore>,
+    /// Or why machines cannot be started: what does not hold now will not hold in a moment.
+    started: OnceCell<Result<Started, UnavailableMachines>>,
+}
+
+/// What the first machine has shown.
+struct Started {
+    host: Arc<Host>,
     found: Found,
     layers: Vec<Layer>,
     runtime: Arc<str>,
 }
 
-/// What a machine has, as its self-test found.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+/// What a machine has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) languages: Vec<Language>,
     /// The versions of interpreters and compilers.
     pub(crate) versions: Vec<(String, String)>,
-    /// The modules that Python can import.
-    pub(crate) modules: BTreeSet<String>,
+    /// The modules that Python can import; `None`: not known yet.
+    pub(crate) modules: Option<Arc<BTreeSet<String>>>,
 }
 
-/// The local machines of this process.
+/// The local machines of this process. The first one starts with the first use, or by [`ensure_started`](Self::ensure_started).
 pub struct Machines(Arc<Shared>);
 
 impl Machines {
+    /// Returns the machines with these settings. Nothing is started.
+    ///
+    /// # Errors
+    /// The settings name a runtime or a root that does not exist.
+    pub fn new(config: Config) -> Result<Self, UnavailableMachines> {
+        let runtime = FoundRuntime::find(&config.runtime).map_err(UnavailableMachines::new)?;
+        if let Some(root) = config.root.as_deref().filter(|root| !root.is_dir()) {
+            let reason = format!("the root file system {} does not exist", root.display());
+            let remedy = Some("`switchtower machine root import FOLDER_OR_TAR` makes one".to_owned());
+            return Err(UnavailableMachines { reason, remedy });
+        }
+        let expected = expected(&config);
+        let places = Arc::new(Semaphore::new(config.max_machines));
+        let (compiled, started, isolation) = (Arc::default(), OnceCell::new(), runtime.isolation);
+        Ok(Self(Arc::new(Shared { config, expected, isolation, compiled, places, started })))
+    }
+
     /// Starts a first machine, tests its isolation, finds out what it has, and ends it.
     ///
     /// # Errors
     /// Machines cannot be started here, or do not isolate: then the tier is not available.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
-        let host = tokio::task::spawn_blocking(|| Host::prepare(config)).await.map_err(StartError::new)??;
-        let host = Arc::new(host);
-        let first = Instance::start(&host).await?;
-        let layers = first.layers.clone();
-        let tested = self_test::run(&first.client).await;
-        first.end().await;
-        let found = tested?;
-        let runtime = runtime_id(&host, &found);
-        Ok(Self(Arc::new(Shared { host, compiled: Arc::default(), found, layers, runtime })))
+    pub async fn ensure_started(&self) -> Result<(), UnavailableMachines> {
+        self.0.started().await.map(drop)
     }
 
-    /// Returns the layers of isolation, each in force or with the reason why not.
+    /// Returns the layers of isolation, each in force or with the reason why not; none before the first machine.
     pub fn layers(&self) -> &[Layer] {
-        &self.0.layers
+        self.0.known().map(|started| started.layers.as_slice()).unwrap_or_default()
     }
 
     /// Returns the name of the runtime.
-    pub fn runtime_name(&self) -> &str {
-        &self.0.host.runtime.name
+    pub fn runtime_name(&self) -> String {
+        match &self.0.config.runtime {
+            RuntimeChoice::BuiltIn => "built-in".to_owned(),
+            RuntimeChoice::Program(program) => program.display().to_string(),
+        }
     }
 
-    /// Returns the isolation level.
-    pub fn isolation(&self) -> Isolation {
-        self.0.host.runtime.isolation
-    }
-
-    /// Returns the interpreters and compilers with their versions.
+    /// Returns the interpreters and compilers with their versions; none before the first machine.
     pub fn versions(&self) -> &[(String, String)] {
-        &self.0.found.versions
+        self.0.known().map(|started| started.found.versions.as_slice()).unwrap_or_default()
     }
 }
 
 impl Shared {
-    pub(crate) fn languages(&self) -> Vec<Language> {
-        self.found.languages.clone()
+    fn known(&self) -> Option<&Started> {
+        self.started.get().and_then(|started| started.as_ref().ok())
     }
 
-    pub(crate) async fn start(&self) -> Result<Instance, Fault> {
-        let unavailable = |error: StartError| Fault::Unavailable { reason: error.to_string() };
-        Instance::start(&self.host).await.map_err(unavailable)
+    fn found(&self) -> &Found {
+        self.known().map_or(&self.expected, |started| &started.found)
     }
+
+    pub(crate) fn languages(&self) -> Vec<Language> {
+        self.found().languages.clone()
+    }
+
+    async fn started(&self) -> Result<&Started, UnavailableMachines> {
+        let started = self.started.get_or_init(|| begin(self.config.clone())).await;
+        started.as_ref().map_err(Clone::clone)
+    }
+
+    /// Starts a machine.
+    pub(crate) async fn start(&self) -> Result<Instance, Fault> {
+        let unavailable = |error: UnavailableMachines| Fault::Unavailable { reason: error.to_string() };
+        let full = |_| {
+            let reason = format!("{} local machines run, which is the maximum", self.config.max_machines);
+            Fault::Refused { reason, retry_after: Some(RETRY_AFTER) }
+        };
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
+        let started =
+            self.started().await.map_err(|error| Fault::Refused { reason: error.to_string(), retry_after: None })?;
+        let mut instance = Instance::start(&started.host).await.map_err(unavailable)?;
+        instance.hold(place);
+        Ok(instance)
+    }
+}
+
+async fn begin(config: Config) -> Result<Started, UnavailableMachines> {
+    let host = tokio::task::spawn_blocking(|| Host::prepare(config)).await.map_err(UnavailableMachines::new)??;
+    let host = Arc::new(host);
+    let first = Instance::start(&host).await?;
+    let layers = first.layers.clone();
+    let tested = self_test::run(&first.client).await;
+    first.end().await;
+    let found = tested?;
+    let runtime = runtime_id(&host, &found);
+    Ok(Started { host, found, layers, runtime })
+}
+
+/// Returns what machines will probably have: the languages whose programs are on this host or in their root.
+fn expected(config: &Config) -> Found {
+    let root = config.root.as_deref().unwrap_or(Path::new("/"));
+    let has = |programs: &[&str]| {
+        let folders = ["usr/local/bin", "usr/bin", "bin"];
+        programs.iter().any(|program| folders.iter().any(|folder| root.join(folder).join(program).exists()))
+    };
+    let own_python = config.root.is_none() && config.python.is_some();
+    let mut languages = Vec::new();
+    let mut add = |language, present: bool| languages.extend(present.then_some(language));
+    add(Language::Python, own_python || has(&["python3"]));
+    add(Language::JavaScript, has(&["node"]));
+    add(Language::TypeScript, has(&["node"]));
+    add(Language::Bash, has(&["bash"]));
+    add(Language::C, has(&["gcc", "clang", "cc"]));
+    add(Language::Cpp, has(&["g++", "clang++", "c++"]));
+    let modules = config.python.as_ref().filter(|_| own_python).map(|python| Arc::new(python.modules.clone()));
+    Found { languages, versions: Vec::new(), modules }
 }
 
 #[async_trait]
 impl Backend for Machines {
     fn offer(&self) -> Offer {
-        let modules = Modules::Named(Arc::new(self.0.found.modules.clone()));
+        let found = self.0.found();
         Offer {
-            languages: self.0.languages(),
-            modules,
-            isolation: self.isolation(),
+            languages: found.languages.clone(),
+            modules: found.modules.as_ref().map_or(Modules::Any, |modules| Modules::Named(Arc::clone(modules))),
+            isolation: self.0.isolation,
             location: Location::Local,
             machine: true,
             internet: false,
@@ -106,17 +183,18 @@ impl Backend for Machines {
             replayable: false,
             effectful: false,
             price_per_second: None,
-            max_memory: self.0.host.config.memory,
+            max_memory: self.0.config.memory,
             max_wall: MAX_WALL,
         }
     }
 
     fn runtime(&self) -> Arc<str> {
-        Arc::clone(&self.0.runtime)
+        self.0.known().map_or_else(|| "".into(), |started| Arc::clone(&started.runtime))
     }
 
     fn packages(&self) -> Vec<(String, String)> {
-        self.0.host.config.python.as_ref().map(|python| python.packages.clone()).unwrap_or_default()
+        let python = self.0.config.python.as_ref().filter(|_| self.0.config.root.is_none());
+        python.map(|python| python.packages.clone()).unwrap_or_default()
     }
 
     async fn open(&self, _spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
@@ -138,7 +216,7 @@ fn runtime_id(host: &Host, found: &Found) -> Arc<str> {
     for (name, version) in found.versions.iter().chain(packages) {
         hasher.update(format!("{name}={version}\n").as_bytes());
     }
-    for module in &found.modules {
+    for module in found.modules.iter().flat_map(|modules| modules.iter()) {
         hasher.update(module.as_bytes());
         hasher.update(b"\n");
     }

@@ -1,5 +1,6 @@
 //! The settings of local machines.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// What starts machines.
@@ -29,6 +30,8 @@ pub struct Config {
     pub disk: u64,
     /// Most files and folders of one machine.
     pub inodes: u64,
+    /// Most machines at once.
+    pub max_machines: usize,
     /// The Python of machines without a root of their own; `None`: the host's `/usr/bin/python3`.
     pub python: Option<Python>,
 }
@@ -44,6 +47,8 @@ pub struct Python {
     pub site: PathBuf,
     /// The packages and their versions.
     pub packages: Vec<(String, String)>,
+    /// Top-level names that can be imported.
+    pub modules: BTreeSet<String>,
 }
 
 impl Python {
@@ -64,6 +69,7 @@ impl Default for Config {
             processes: 512,
             disk: 1 << 30,
             inodes: 200_000,
+            max_machines: 100,
             python: None,
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use switchtower_container::Limits;
+use switchtower_container::MachineLimits;
 use switchtower_jail::{ControlGroup, ProcessId, group_names};
 use switchtower_worker::private_folder::PrivateFolder;
 
@@ -18,13 +18,13 @@ use crate::user_ids::UserIds;
 /// Machines cannot be started here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct StartError {
+pub struct UnavailableMachines {
     pub reason: String,
     /// How to fix it, where that is known.
     pub remedy: Option<String>,
 }
 
-impl StartError {
+impl UnavailableMachines {
     pub(crate) fn new(reason: impl ToString) -> Self {
         Self { reason: reason.to_string(), remedy: None }
     }
@@ -56,13 +56,13 @@ impl Host {
     ///
     /// # Errors
     /// Machines cannot be started here.
-    pub(crate) fn prepare(config: Config) -> Result<Self, StartError> {
-        let runtime = FoundRuntime::find(&config.runtime).map_err(StartError::new)?;
-        let own = ProcessId::of(std::process::id()).ok_or_else(|| StartError::new("/proc is not mounted"))?;
+    pub(crate) fn prepare(config: Config) -> Result<Self, UnavailableMachines> {
+        let runtime = FoundRuntime::find(&config.runtime).map_err(UnavailableMachines::new)?;
+        let own = ProcessId::of(std::process::id()).ok_or_else(|| UnavailableMachines::new("/proc is not mounted"))?;
         sweep_groups();
         let folder = make_folder(&config.scratch)
-            .map_err(|error| StartError::new(format!("{}: {error}", config.scratch.display())))?;
-        let failed = |error: io::Error| StartError::new(format!("the machines' files: {error}"));
+            .map_err(|error| UnavailableMachines::new(format!("{}: {error}", config.scratch.display())))?;
+        let failed = |error: io::Error| UnavailableMachines::new(format!("the machines' files: {error}"));
         let assets = folder.path().join("assets");
         assets::write(&assets).map_err(failed)?;
         let template = Template::make(&folder.path().join("template"), &assets, &config).map_err(failed)?;
@@ -86,9 +86,9 @@ impl Host {
         self.folder.path().join("state")
     }
 
-    pub(crate) fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> MachineLimits {
         let config = &self.config;
-        Limits {
+        MachineLimits {
             memory: config.memory,
             processes: config.processes,
             processors: config.processors,

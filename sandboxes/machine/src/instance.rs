@@ -7,17 +7,18 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_container::{ContainerConfig, Layer, Report};
+use switchtower_container::{ContainerConfig, LaunchReport, Layer};
 use switchtower_jail::{ControlGroup, GroupUsage};
 use switchtower_worker::private_folder::PrivateFolder;
 use switchtower_worker::spawn;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::assets;
 use crate::client::InitClient;
-use crate::host::{Host, StartError};
+use crate::host::{Host, UnavailableMachines};
 use crate::template::USER;
 use crate::user_ids::IdRange;
 
@@ -38,6 +39,7 @@ pub(crate) struct Instance {
     folder: Option<PrivateFolder>,
     /// Freed last.
     _ids: IdRange,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Instance {
@@ -45,14 +47,15 @@ impl Instance {
     ///
     /// # Errors
     /// It cannot be started.
-    pub(crate) async fn start(host: &Arc<Host>) -> Result<Self, StartError> {
+    pub(crate) async fn start(host: &Arc<Host>) -> Result<Self, UnavailableMachines> {
         let ids = host.user_ids.take();
         let name = host.next_name();
-        let folder = host.machine_folder().map_err(|error| StartError::new(format!("a machine's folder: {error}")))?;
+        let folder =
+            host.machine_folder().map_err(|error| UnavailableMachines::new(format!("a machine's folder: {error}")))?;
         let socket = folder.path().join("s");
         let mounted = folder.path().join("mnt");
         let made = std::fs::create_dir(&mounted).and_then(|()| UnixListener::bind(&socket));
-        let listener = made.map_err(|error| StartError::new(format!("{}: {error}", socket.display())))?;
+        let listener = made.map_err(|error| UnavailableMachines::new(format!("{}: {error}", socket.display())))?;
         let limits = host.limits();
         let command = command();
         let env = vec![("PATH".to_owned(), PATH.to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())];
@@ -73,16 +76,17 @@ impl Instance {
         };
         let mut launcher = launch(host, &config, listener.into())
             .await
-            .map_err(|error| StartError::new(format!("the launcher of machines: {error}")))?;
+            .map_err(|error| UnavailableMachines::new(format!("the launcher of machines: {error}")))?;
         let reported = timeout(START_TIMEOUT, report(&mut launcher)).await;
         let layers = match reported {
             Ok(Ok(layers)) => layers,
             Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(StartError::new("the launcher of machines did not report in time")),
+            Err(_) => return Err(UnavailableMachines::new("the launcher of machines did not report in time")),
         };
         let group = ControlGroup::existing(&name);
         let client = InitClient::new(socket);
-        let mut instance = Self { client, layers, group, launcher: Some(launcher), folder: Some(folder), _ids: ids };
+        let mut instance =
+            Self { client, layers, group, launcher: Some(launcher), folder: Some(folder), _ids: ids, place: None };
         match timeout(START_TIMEOUT, instance.client.ready()).await {
             Ok(Ok(())) => Ok(instance),
             Ok(Err(error)) => Err(instance.failed(&error.to_string()).await),
@@ -91,7 +95,7 @@ impl Instance {
     }
 
     /// Returns the error of a machine that does not answer, with what its launcher said.
-    async fn failed(&mut self, why: &str) -> StartError {
+    async fn failed(&mut self, why: &str) -> UnavailableMachines {
         let mut said = String::new();
         if let Some(launcher) = &mut self.launcher {
             let _ = launcher.start_kill();
@@ -100,7 +104,12 @@ impl Instance {
             }
         }
         let said = said.trim();
-        StartError::new(if said.is_empty() { why.to_owned() } else { format!("{why}: {said}") })
+        UnavailableMachines::new(if said.is_empty() { why.to_owned() } else { format!("{why}: {said}") })
+    }
+
+    /// Holds one of the places for machines until the end.
+    pub(crate) fn hold(&mut self, place: OwnedSemaphorePermit) {
+        self.place = Some(place);
     }
 
     /// Returns whether the machine's first process runs.
@@ -173,20 +182,20 @@ async fn launch(host: &Host, config: &ContainerConfig, listener: OwnedFd) -> io:
 }
 
 /// Reads the launcher's report.
-async fn report(launcher: &mut Child) -> Result<Vec<Layer>, StartError> {
+async fn report(launcher: &mut Child) -> Result<Vec<Layer>, UnavailableMachines> {
     let mut line = String::new();
     if let Some(stdout) = launcher.stdout.take() {
         let _read = BufReader::new(stdout.take(MAX_MESSAGE)).read_line(&mut line).await;
     }
     match serde_json::from_str(&line) {
-        Ok(Report::Started { layers }) => Ok(layers),
-        Ok(Report::Failed { error }) => Err(StartError::new(error)),
+        Ok(LaunchReport::Started { layers }) => Ok(layers),
+        Ok(LaunchReport::Failed { error }) => Err(UnavailableMachines::new(error)),
         Err(_) => {
             let mut said = String::new();
             if let Some(stderr) = launcher.stderr.take() {
                 let _read = stderr.take(MAX_MESSAGE).read_to_string(&mut said).await;
             }
-            Err(StartError::new(format!("the launcher of machines ended: {}", said.trim())))
+            Err(UnavailableMachines::new(format!("the launcher of machines ended: {}", said.trim())))
         }
     }
 }

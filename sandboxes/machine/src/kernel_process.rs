@@ -22,6 +22,8 @@ use crate::output::{RunOutput, TICK};
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an interrupted cell may take to end before its process is killed.
 const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often an interrupt is sent until the cell ends.
+const SIGNAL_INTERVAL: Duration = Duration::from_millis(250);
 /// Most bytes of one message: a shown value and its escapes.
 const MAX_LINE: usize = 40 << 20;
 const SIGINT: u8 = 2;
@@ -170,7 +172,7 @@ impl KernelProcess {
 
     async fn follow(&mut self, deadline: Instant, output: &mut RunOutput<'_>) -> Result<RunEnd, Fault> {
         let mut given_up: Option<Instant> = None;
-        let mut next_tick = Instant::now() + TICK;
+        let (mut next_tick, mut next_signal) = (Instant::now() + TICK, Instant::now());
         loop {
             while let Some(message) = self.message()? {
                 match message {
@@ -196,6 +198,10 @@ impl KernelProcess {
                         return Ok(RunEnd::TimedOut);
                     }
                     given_up = Some(Instant::now() + INTERRUPT_TIMEOUT);
+                }
+                () = sleep_until(next_signal), if given_up.is_some() => {
+                    // A command that is just being started can miss one.
+                    next_signal = Instant::now() + SIGNAL_INTERVAL;
                     self.channel.signal(SIGINT).await?;
                 }
                 () = sleep_until(next_tick) => {

@@ -10,8 +10,10 @@ pub(crate) const HOME: &str = "/home/user";
 /// Returns the command of a language's kernel: its program, then its arguments. `None`: the language has no kernel here.
 pub(crate) fn kernel_command(language: Language) -> Option<&'static [&'static str]> {
     match language {
-        Language::Python => Some(&["python3", "-u", "/run/switchtower/python/kernel.py"]),
-        Language::JavaScript | Language::TypeScript => Some(&["node", "/run/switchtower/kernels/node.js"]),
+        Language::Python => Some(&["python3", "/run/switchtower/python/kernel.py"]),
+        Language::JavaScript | Language::TypeScript => {
+            Some(&["node", "--expose-internals", "/run/switchtower/kernels/node.js"])
+        }
         Language::Bash => Some(&["bash", "/run/switchtower/kernels/bash.sh"]),
         Language::C | Language::Cpp | Language::R | Language::Java => None,
     }

@@ -38,5 +38,5 @@ mod user_ids;
 
 pub use backend::Machines;
 pub use config::{Config, Python, RuntimeChoice};
-pub use host::StartError;
-pub use switchtower_container::Layer;
+pub use host::UnavailableMachines;
+pub use switchtower_jail::Layer;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use switchtower_container::{Limits, Runtime};
+use switchtower_container::{MachineLimits, Runtime};
 use switchtower_contract::Isolation;
 
 use crate::config::RuntimeChoice;
@@ -11,8 +11,6 @@ use crate::config::RuntimeChoice;
 /// A runtime that was found.
 #[derive(Debug, Clone)]
 pub(crate) struct FoundRuntime {
-    /// Its name, for reports.
-    pub(crate) name: String,
     /// Where its program is; `None`: the built-in one.
     pub(crate) program: Option<PathBuf>,
     pub(crate) isolation: Isolation,
@@ -25,7 +23,7 @@ impl FoundRuntime {
     /// There is no such program.
     pub(crate) fn find(choice: &RuntimeChoice) -> Result<Self, String> {
         let RuntimeChoice::Program(wanted) = choice else {
-            return Ok(Self { name: "built-in".to_owned(), program: None, isolation: Isolation::Container });
+            return Ok(Self { program: None, isolation: Isolation::Container });
         };
         let found = if wanted.components().count() > 1 {
             wanted.is_file().then(|| wanted.clone())
@@ -42,7 +40,7 @@ impl FoundRuntime {
         })?;
         let name = program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let isolation = isolation(&name);
-        Ok(Self { name, program: Some(program), isolation })
+        Ok(Self { program: Some(program), isolation })
     }
 
     /// Returns the runtime of a container.
@@ -51,7 +49,7 @@ impl FoundRuntime {
         state: &Path,
         command: &[String],
         env: &[(String, String)],
-        limits: &Limits,
+        limits: &MachineLimits,
     ) -> Runtime {
         match &self.program {
             None => Runtime::BuiltIn,
@@ -127,7 +125,7 @@ const REFUSED_CALLS: &[&str] = &[
 ];
 
 /// Returns the `config.json` of a bundle, as the OCI runtime specification 1.0 has it, without what is known at the start.
-fn bundle(command: &[String], env: &[(String, String)], limits: &Limits) -> Value {
+fn bundle(command: &[String], env: &[(String, String)], limits: &MachineLimits) -> Value {
     let env: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let limit = |kind: &str, most: u64| json!({ "type": kind, "hard": most, "soft": most });
     let private = ["nosuid", "noexec", "nodev"];

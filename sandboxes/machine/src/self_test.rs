@@ -1,6 +1,7 @@
 //! The self-test of machines: what the first one must refuse, and what it has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,7 +11,7 @@ use tokio::time::timeout;
 use crate::backend::Found;
 use crate::channel::{Channel, CommandEnd, CommandSpec, Frame};
 use crate::client::InitClient;
-use crate::host::StartError;
+use crate::host::UnavailableMachines;
 use crate::language::HOME;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -48,15 +49,15 @@ const MODULES: &str = "python3 -c 'import sys, pkgutil, json; print(json.dumps(s
 ///
 /// # Errors
 /// The machine allows something that it must refuse, or runs no commands.
-pub(crate) async fn run(client: &InitClient) -> Result<Found, StartError> {
+pub(crate) async fn run(client: &InitClient) -> Result<Found, UnavailableMachines> {
     let tested = async {
         let (end, _) = shell(client, "true").await?;
         if end != CommandEnd::Code(0) {
-            return Err(StartError::new(format!("the machine's shell does not run: {end:?}")));
+            return Err(UnavailableMachines::new(format!("the machine's shell does not run: {end:?}")));
         }
         for (name, command) in REFUSED {
             if shell(client, command).await?.0 == CommandEnd::Code(0) {
-                return Err(StartError::new(format!("a machine is not isolated: its root reaches {name}")));
+                return Err(UnavailableMachines::new(format!("a machine is not isolated: its root reaches {name}")));
             }
         }
         let mut found = Found::default();
@@ -76,19 +77,22 @@ pub(crate) async fn run(client: &InitClient) -> Result<Found, StartError> {
             let (_, listed) = shell(client, MODULES).await?;
             let names: Value = serde_json::from_str(listed.trim()).unwrap_or_default();
             let names = names.as_array().into_iter().flatten().filter_map(Value::as_str);
-            found.modules = names.map(str::to_owned).collect::<BTreeSet<_>>();
+            found.modules = Some(Arc::new(names.map(str::to_owned).collect::<BTreeSet<_>>()));
         }
         Ok(found)
     };
-    timeout(TIMEOUT, tested).await.unwrap_or_else(|_| Err(StartError::new("the self-test of a machine did not end")))
+    timeout(TIMEOUT, tested)
+        .await
+        .unwrap_or_else(|_| Err(UnavailableMachines::new("the self-test of a machine did not end")))
 }
 
 /// Runs a command of the shell as root. Returns how it ended, and its standard output.
-async fn shell(client: &InitClient, command: &str) -> Result<(CommandEnd, String), StartError> {
+async fn shell(client: &InitClient, command: &str) -> Result<(CommandEnd, String), UnavailableMachines> {
     let none = BTreeMap::new();
     let args = ["-c", command];
     let spec = CommandSpec { program: "/bin/bash", args: &args, env: &none, cwd: HOME, user: "root", control: false };
-    let failed = |fault: switchtower_contract::Fault| StartError::new(format!("a machine runs no commands: {fault}"));
+    let failed =
+        |fault: switchtower_contract::Fault| UnavailableMachines::new(format!("a machine runs no commands: {fault}"));
     let mut channel = Channel::start(client, &spec).await.map_err(failed)?;
     let mut printed = Vec::new();
     loop {

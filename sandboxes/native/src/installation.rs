@@ -131,7 +131,7 @@ impl Installation {
         (parts.next().unwrap_or("3"), parts.next().unwrap_or_default())
     }
 
-    pub(crate) fn modules(&self) -> &BTreeSet<String> {
+    pub fn modules(&self) -> &BTreeSet<String> {
         &self.manifest.modules
     }
 
@@ -143,11 +143,11 @@ impl Installation {
         self.folder.join(WORKER)
     }
 
-    pub(crate) fn site(&self) -> PathBuf {
+    pub fn site(&self) -> PathBuf {
         self.folder.join(SITE)
     }
 
-    pub(crate) fn home(&self) -> &Path {
+    pub fn home(&self) -> &Path {
         &self.manifest.home
     }
 

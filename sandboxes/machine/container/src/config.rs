@@ -68,7 +68,7 @@ pub struct Bind {
 
 /// The limits of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Limits {
+pub struct MachineLimits {
     /// Bytes of memory, files in memory included.
     pub memory: u64,
     pub processes: u64,
@@ -97,7 +97,7 @@ pub struct ContainerConfig {
     pub folders: Vec<(PathBuf, u32, u32, u32)>,
     pub binds: Vec<Bind>,
     pub ids: Ids,
-    pub limits: Limits,
+    pub limits: MachineLimits,
     /// The command of its first process. The program is a path in the machine.
     pub command: Vec<String>,
     /// Its environment.

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::process::Command;
 
-use crate::config::{Ids, Limits};
+use crate::config::{Ids, MachineLimits};
 use crate::sys::{Sync, about, check, fork, prctl, unshare, wait_for};
 
 /// Capabilities of linux/capability.h that the machine's root has inside: those of files, of other users' processes, of its
@@ -118,8 +118,8 @@ pub(crate) fn drop_capabilities() -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) }).map(drop)
 }
 
-/// Limits each process of the machine.
-pub(crate) fn limit_resources(limits: &Limits) -> io::Result<()> {
+/// MachineLimits each process of the machine.
+pub(crate) fn limit_resources(limits: &MachineLimits) -> io::Result<()> {
     for (resource, most) in [
         (libc::RLIMIT_NOFILE, limits.descriptors),
         (libc::RLIMIT_NPROC, limits.processes),

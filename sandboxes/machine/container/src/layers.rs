@@ -1,21 +1,13 @@
 //! The layers of isolation of a container.
 
-use serde::{Deserialize, Serialize};
+use switchtower_jail::Layer;
 
-/// One layer of isolation or one limit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Layer {
-    pub name: String,
-    /// `Err`: it is not in force, with the reason.
-    pub status: Result<(), String>,
+/// Returns a layer of isolation or a limit with its status.
+pub(crate) fn layer(name: &str, status: Result<(), impl ToString>) -> Layer {
+    Layer { name: name.to_owned(), status: status.map_err(|why| why.to_string()) }
 }
 
-impl Layer {
-    pub(crate) fn new(name: &str, status: Result<(), impl ToString>) -> Self {
-        Self { name: name.to_owned(), status: status.map_err(|why| why.to_string()) }
-    }
-
-    pub(crate) fn in_force(name: &str) -> Self {
-        Self { name: name.to_owned(), status: Ok(()) }
-    }
+/// Returns a layer that is in force.
+pub(crate) fn in_force(name: &str) -> Layer {
+    Layer { name: name.to_owned(), status: Ok(()) }
 }

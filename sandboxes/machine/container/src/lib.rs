@@ -28,14 +28,14 @@ mod report;
 mod root;
 mod sys;
 
-pub use config::{Bind, ContainerConfig, Ids, Limits, Overlay, Runtime};
-pub use layers::Layer;
+pub use config::{Bind, ContainerConfig, Ids, MachineLimits, Overlay, Runtime};
 use report::InStep as _;
-pub use report::{LaunchError, Report};
+pub use report::{LaunchError, LaunchReport};
+pub use switchtower_jail::Layer;
 
 use std::os::fd::OwnedFd;
 
-/// Starts the container that `config` describes, writes a [`Report`] as one line of JSON to `report`, and waits for the end of
+/// Starts the container that `config` describes, writes a [`LaunchReport`] as one line of JSON to `report`, and waits for the end of
 /// the machine's first process. Returns its exit code, as a shell would give it.
 ///
 /// # Errors
@@ -47,11 +47,11 @@ pub fn launch(config: &ContainerConfig, report: OwnedFd) -> Result<i32, LaunchEr
     });
     match started {
         Ok((process, layers)) => {
-            report::send(report, &Report::Started { layers });
+            report::send(report, &LaunchReport::Started { layers });
             Ok(sys::wait_for(process))
         }
         Err(error) => {
-            report::send(report, &Report::Failed { error: error.clone() });
+            report::send(report, &LaunchReport::Failed { error: error.clone() });
             Err(error)
         }
     }

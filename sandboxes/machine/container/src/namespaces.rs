@@ -12,10 +12,11 @@ use switchtower_jail::{ControlGroup, GroupLimits, filter_machine_calls};
 use crate::config::{ContainerConfig, Ids};
 use crate::credentials;
 use crate::devices::{self, Devices};
-use crate::layers::Layer;
+use crate::layers::{self, in_force};
 use crate::report::{InStep, LaunchError};
 use crate::root::{self, Root};
 use crate::sys::{self, Sync, check, fork, is_root, unshare};
+use switchtower_jail::Layer;
 
 const NAMESPACES: i32 =
     libc::CLONE_NEWPID | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWNS;
@@ -60,7 +61,7 @@ pub(crate) fn start(config: &ContainerConfig) -> Result<(i32, Vec<Layer>), Launc
                     all.extend(inner);
                     all.push(users(config.ids));
                     let limits = if missing.is_empty() { Ok(()) } else { Err(missing.join("; ")) };
-                    all.push(Layer::new("control group", limits));
+                    all.push(layers::layer("control group", limits));
                     Ok((process, all))
                 }
                 Ok(_) | Err(_) => {
@@ -75,7 +76,7 @@ pub(crate) fn start(config: &ContainerConfig) -> Result<(i32, Vec<Layer>), Launc
 }
 
 fn users(ids: Ids) -> Layer {
-    Layer::new(
+    layers::layer(
         "own users",
         match ids {
             Ids::Range { .. } => Ok(()),
@@ -167,11 +168,11 @@ fn enter(
     credentials::drop_capabilities().during("capabilities")?;
     let seccomp = filter_machine_calls();
     let layers = [
-        Layer::in_force("namespaces"),
-        Layer::in_force("capabilities"),
-        Layer::in_force("resource limits"),
-        Layer::new("landlock", landlock),
-        Layer::new("seccomp", seccomp.clone()),
+        in_force("namespaces"),
+        in_force("capabilities"),
+        in_force("resource limits"),
+        layers::layer("landlock", landlock),
+        layers::layer("seccomp", seccomp.clone()),
     ];
     seccomp.during("seccomp")?;
     let text = |text: &String| CString::new(text.as_str());

@@ -8,11 +8,12 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::config::{ContainerConfig, Ids};
-use crate::layers::Layer;
+use crate::layers;
 use crate::namespaces::{enter_outer, make_group};
 use crate::report::{InStep, LaunchError};
 use crate::root::{self, Root};
 use crate::sys;
+use switchtower_jail::Layer;
 
 /// Starts the runtime with the machine's root. Returns the number of its process, which waits for the container, and the layers
 /// that are known here.
@@ -26,7 +27,7 @@ pub(crate) fn start(
     let Root { path, shared_memory, mut layers } = root::make(config, ids)?;
     let (group, missing) = make_group(config);
     let limits = if missing.is_empty() { Ok(()) } else { Err(missing.join("; ")) };
-    layers.push(Layer::new("control group", limits));
+    layers.push(layers::layer("control group", limits));
     let folder = config.folder.join("bundle");
     std::fs::create_dir(&folder).during("bundle")?;
     let bundle = complete(bundle.clone(), ids, &path, &shared_memory);

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 
-use crate::layers::Layer;
+use switchtower_jail::Layer;
 
 /// The container could not be started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -38,7 +38,7 @@ impl<T, E: Display> InStep<T> for Result<T, E> {
 /// What the caller of [`launch`](crate::launch) learns, as one line of JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Report {
+pub enum LaunchReport {
     /// The machine's first process runs.
     Started {
         layers: Vec<Layer>,
@@ -49,7 +49,7 @@ pub enum Report {
 }
 
 /// Sends the report. A caller that has left does not read it.
-pub(crate) fn send(to: OwnedFd, report: &Report) {
+pub(crate) fn send(to: OwnedFd, report: &LaunchReport) {
     if let Ok(mut line) = serde_json::to_vec(report) {
         line.push(b'\n');
         let _ = File::from(to).write_all(&line);

@@ -8,9 +8,10 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::config::{ContainerConfig, Ids, Overlay};
 use crate::credentials;
-use crate::layers::Layer;
+use crate::layers::{self, in_force};
 use crate::report::{InStep, LaunchError};
 use crate::sys::{self, NO_DEVICES, NO_SETUID, READ_ONLY, about, attach_in, detached, is_root, mount};
+use switchtower_jail::Layer;
 
 /// A mounted root.
 pub(crate) struct Root {
@@ -62,8 +63,7 @@ pub(crate) fn make(config: &ContainerConfig, ids: Ids) -> Result<Root, LaunchErr
         binds.iter().zip(&config.binds).try_for_each(|(tree, bind)| attach_in(tree, &root, &bind.target))
     };
     made().during(step)?;
-    let layers =
-        vec![Layer::in_force("own file system"), Layer::new("files of the host belong to root", owners.map(drop))];
+    let layers = vec![in_force("own file system"), layers::layer("files of the host belong to root", owners.map(drop))];
     Ok(Root { path, shared_memory, layers })
 }
 

@@ -13,12 +13,15 @@ use tokio::sync::OnceCell;
 /// Returns the backend. `None`, with a message, where machines cannot be started.
 pub(crate) async fn machines() -> Option<Arc<Machines>> {
     static MACHINES: OnceCell<Option<Arc<Machines>>> = OnceCell::const_new();
-    let started = MACHINES.get_or_init(async || match Machines::start(config()).await {
-        Ok(machines) => Some(Arc::new(machines)),
-        Err(error) => {
-            assert!(std::env::var_os("CI").is_none(), "CI must test machines: {error}");
-            eprintln!("skipped: machines cannot be started here: {error}");
-            None
+    let started = MACHINES.get_or_init(async || {
+        let machines = Arc::new(Machines::new(config()).unwrap());
+        match machines.ensure_started().await {
+            Ok(()) => Some(machines),
+            Err(error) => {
+                assert!(std::env::var_os("CI").is_none(), "CI must test machines: {error}");
+                eprintln!("skipped: machines cannot be started here: {error}");
+                None
+            }
         }
     });
     started.await.clone()

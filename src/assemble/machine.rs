@@ -1,0 +1,138 @@
+//! Builds the tier of local machines from the settings. A server starts a first machine at once, a command when a program needs
+//! one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use switchtower_contract::Backend;
+use switchtower_core::tier::AbsentTier;
+use switchtower_core::tier::late::LateBackend;
+use switchtower_machine::{Machines, Python, RuntimeChoice, UnavailableMachines};
+use tokio::task::JoinHandle;
+
+use super::{MachineReport, NamedBackend, TierBackend, TierStart};
+use crate::config::{BUILT_IN, Config};
+
+/// The tier's backend, or the reason why it is absent; neither if it is disabled.
+#[derive(Default)]
+pub(super) struct MachineTier {
+    backend: Option<Arc<Machines>>,
+    /// The start of a server's first machine.
+    start: Option<(Arc<LateBackend>, JoinHandle<()>)>,
+    pub(super) absent: Option<AbsentTier>,
+}
+
+impl MachineTier {
+    /// Returns the tier for one command: no machine starts before a program needs it.
+    pub(super) fn for_command(config: &Config) -> Self {
+        if !config.machine.enabled {
+            return Self::default();
+        }
+        match Machines::new(settings(config)) {
+            Ok(machines) => Self { backend: Some(Arc::new(machines)), ..Self::default() },
+            Err(error) => Self { absent: Some(absent(config, &error)), ..Self::default() },
+        }
+    }
+
+    /// Returns the tier for a server. Its first machine starts from now on; the tier is open once that has passed its
+    /// self-test.
+    pub(super) fn for_server(config: &Config, report: fn(&str)) -> Self {
+        let mut tier = Self::for_command(config);
+        let Some(backend) = tier.backend.clone() else { return tier };
+        let late = LateBackend::new("its first machine starts and tests its isolation", false);
+        late.set_offer(backend.offer(), backend.packages());
+        let tier_start = TierStart { late: Arc::clone(&late), tier: config.machine.tier.clone(), report };
+        let config = config.clone();
+        let start = async move {
+            let started = backend.ensure_started().await.map_err(|error| absent(&config, &error));
+            tier_start.end(started.map(|()| backend as Arc<dyn Backend>));
+        };
+        tier.start = Some((late, tokio::spawn(start)));
+        tier
+    }
+
+    pub(super) fn backends(&self, config: &Config) -> Option<NamedBackend> {
+        let backend = Arc::clone(self.backend.as_ref()?);
+        let (backend, mut tier) = match &self.start {
+            Some((late, _)) => (TierBackend::Late(Arc::clone(late)), config.tiers.machine.clone()),
+            // A command runs one program: machines that are started ahead would only delay its end.
+            None => (
+                TierBackend::Started(backend),
+                switchtower_core::tier::Config { pool: None, ..config.tiers.machine.clone() },
+            ),
+        };
+        if let Some(pool) = &mut tier.pool {
+            pool.max = pool.max.min(config.machine.max_machines);
+            pool.target = pool.target.min(pool.max);
+            pool.min = pool.min.min(pool.target);
+        }
+        Some((config.machine.tier.clone(), backend, tier))
+    }
+
+    pub(super) async fn close(self) {
+        if let Some((_, start)) = self.start {
+            start.abort();
+            let _ = start.await;
+        }
+    }
+}
+
+fn absent(config: &Config, error: &UnavailableMachines) -> AbsentTier {
+    let remedy = error.remedy.clone().unwrap_or_else(|| "see `switchtower doctor`".to_owned());
+    let tier = config.machine.tier.clone();
+    AbsentTier { tier, reason: error.to_string(), remedy: Some(remedy), machine: true }
+}
+
+fn settings(config: &Config) -> switchtower_machine::Config {
+    let machine = &config.machine;
+    let defaults = switchtower_machine::Config::default();
+    switchtower_machine::Config {
+        runtime: match machine.runtime.as_str() {
+            BUILT_IN => RuntimeChoice::BuiltIn,
+            program => RuntimeChoice::Program(PathBuf::from(program)),
+        },
+        root: machine.root.clone(),
+        scratch: machine.scratch_folder.clone().unwrap_or(defaults.scratch),
+        memory: machine.memory,
+        processors: (machine.processors > 0.0).then_some(machine.processors),
+        processes: machine.processes,
+        disk: machine.disk,
+        inodes: machine.files,
+        max_machines: machine.max_machines,
+        python: python(config),
+    }
+}
+
+/// Returns the Python of the scientific tier, where it is installed: machines have the same packages.
+#[cfg(feature = "native")]
+fn python(config: &Config) -> Option<Python> {
+    let installation = switchtower_native::Installation::locate(config.native.folder.as_deref()).ok()?;
+    let packages = installation.packages().iter().map(|(name, version)| (name.clone(), version.clone())).collect();
+    Some(Python {
+        version: installation.python().to_owned(),
+        home: installation.home().to_owned(),
+        site: installation.site(),
+        packages,
+        modules: installation.modules().clone(),
+    })
+}
+
+#[cfg(not(feature = "native"))]
+fn python(_config: &Config) -> Option<Python> {
+    None
+}
+
+/// Starts a machine, runs its self-test and ends it.
+pub async fn check_machines(config: &Config) -> MachineReport {
+    let MachineTier { backend, absent: missing, .. } = MachineTier::for_command(config);
+    let Some(backend) = backend else { return missing.map_or(MachineReport::Disabled, MachineReport::Absent) };
+    if let Err(error) = backend.ensure_started().await {
+        return MachineReport::Absent(absent(config, &error));
+    }
+    MachineReport::Working {
+        runtime: backend.runtime_name(),
+        isolation: backend.offer().isolation.name(),
+        versions: backend.versions().to_vec(),
+        layers: backend.layers().iter().map(|layer| (layer.name.clone(), layer.status.clone())).collect(),
+    }
+}

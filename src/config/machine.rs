@@ -1,0 +1,85 @@
+//! The settings of local machines.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use switchtower_contract::byte_size;
+use switchtower_core::route::TierName;
+
+/// Local machines: containers of this host with commands, files, ports, and other languages than Python.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LocalMachines {
+    /// Whether the backend is used where machines can be started.
+    pub enabled: bool,
+    /// The name of its tier in rules, requests and answers.
+    pub tier: TierName,
+    /// What starts machines: `built-in`, with namespaces of this host; or a container runtime with the command line of
+    /// runc, by its name or path: `runc`, `crun`. Its name says how far it isolates: `runsc` as `gvisor`, `kata` and
+    /// `krun` as `micro_vm`, all others as `container`.
+    pub runtime: String,
+    /// The folder of the machines' root file system, as `switchtower machine root import` makes one. Not set: `/usr` of this
+    /// host, read-only, and a made `/etc`.
+    pub root: Option<PathBuf>,
+    /// The folder for the files of machines' starts. Not set: one in the system's folder for temporary files.
+    pub scratch_folder: Option<PathBuf>,
+    /// Machines at once, at least 1, at most 2000.
+    pub max_machines: usize,
+    /// Machines of one caller at once; 0: a quarter of `max_machines`, at least 1.
+    pub max_per_caller: usize,
+    /// Bytes of memory of one machine with all its processes, and with its files, which are in memory; at least 32MiB.
+    #[serde(with = "byte_size")]
+    pub memory: u64,
+    /// Processors' worth of time of one machine, such as 0.5; 0: all of them, which machines share equally.
+    pub processors: f64,
+    /// Processes and threads of one machine, at least 16.
+    pub processes: u64,
+    /// Bytes of the files of one machine; at least 1MiB.
+    #[serde(with = "byte_size")]
+    pub disk: u64,
+    /// Files and folders of one machine, at least 1000.
+    pub files: u64,
+}
+
+/// The runtime of machines that is part of this program.
+pub const BUILT_IN: &str = "built-in";
+
+impl LocalMachines {
+    pub(super) fn problem(&self) -> Option<String> {
+        let least = |name: &str, value: u64, least: u64, text: &str| {
+            (value < least).then(|| format!("{name} must be at least {text}"))
+        };
+        if self.runtime.trim().is_empty() {
+            return Some(format!("runtime must be {BUILT_IN} or the name of a container runtime, such as runc"));
+        }
+        if !(1..=2000).contains(&self.max_machines) {
+            return Some("max_machines must be between 1 and 2000".to_owned());
+        }
+        if !(self.processors.is_finite() && (0.0..=1024.0).contains(&self.processors)) {
+            return Some("processors must be between 0 and 1024".to_owned());
+        }
+        least("memory", self.memory, 32 << 20, "32MiB")
+            .or_else(|| least("processes", self.processes, 16, "16"))
+            .or_else(|| least("disk", self.disk, 1 << 20, "1MiB"))
+            .or_else(|| least("files", self.files, 1000, "1000"))
+    }
+}
+
+impl Default for LocalMachines {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            tier: "machine".into(),
+            runtime: BUILT_IN.to_owned(),
+            root: None,
+            scratch_folder: None,
+            max_machines: 100,
+            max_per_caller: 0,
+            memory: 1 << 30,
+            processors: 0.0,
+            processes: 512,
+            disk: 1 << 30,
+            files: 200_000,
+        }
+    }
+}
