@@ -8,6 +8,7 @@
 //
 // An interrupt ends code that runs without a pause up to its first `await`, and anything that waits. Code that never pauses
 // after an `await` cannot be interrupted: the host ends the process.
+// A command that a cell is just starting can miss an interrupt, so the host repeats it until the cell has ended.
 'use strict'
 
 const fs = require('node:fs')
