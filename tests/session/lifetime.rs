@@ -1,6 +1,7 @@
 //! How long sessions live, and how many there may be.
 
 use std::sync::Arc;
+use switchtower_contract::Language;
 
 use switchtower_core::error::Error;
 use switchtower_core::session::{AtEnd, Config, CreateSession, ExecuteCell, Session, SessionState};
@@ -27,7 +28,7 @@ async fn a_session_ends_at_its_timeout_and_a_cell_with_it() {
 async fn killing_a_session_frees_everything_it_has_even_while_references_to_it_exist() {
     let harness = TestHarness::new();
     let session = harness.open().await;
-    let other = session.open_context(None).await.unwrap().id;
+    let other = session.open_context(Language::Python, None).await.unwrap().id;
     super::harness::run_in(&session, &other, "x = 1").await;
     run(&session, "import pandas\npandas.x = 1").await;
     assert_eq!((harness.machines.sandboxes(), harness.machines.kernels(), harness.wasm.kernels()), (1, 2, 0));
@@ -104,8 +105,8 @@ async fn sessions_are_limited_per_caller_and_in_all_and_contexts_per_session_and
             harness.sessions.create(&caller("eve"), CreateSession { timeout: seconds(timeout), ..options() }).await;
         assert!(matches!(wrong, Err(Error::Invalid(_))), "{timeout}");
     }
-    let id = bobs.open_context(None).await.unwrap().id;
-    assert!(matches!(bobs.open_context(None).await, Err(Error::LimitReached { .. })));
+    let id = bobs.open_context(Language::Python, None).await.unwrap().id;
+    assert!(matches!(bobs.open_context(Language::Python, None).await, Err(Error::LimitReached { .. })));
     assert!(bobs.close_context(&id).await.unwrap() && !bobs.close_context(&id).await.unwrap());
-    bobs.open_context(None).await.unwrap();
+    bobs.open_context(Language::Python, None).await.unwrap();
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use switchtower_contract::{Exit, Fault};
+use switchtower_contract::{Exit, Fault, Language};
 use switchtower_core::error::Error;
 use switchtower_core::session::{AtEnd, Config, CreateSession, ExecuteCell, Session};
 use tokio::time::{sleep, timeout};
@@ -309,7 +309,7 @@ async fn the_files_of_a_session_are_the_same_in_every_tier() {
 async fn each_context_is_placed_by_its_own_cells_and_a_promotion_moves_all_of_them() {
     let harness = TestHarness::with_native();
     let session = harness.open().await;
-    let other = session.open_context(None).await.unwrap().id;
+    let other = session.open_context(Language::Python, None).await.unwrap().id;
     run(&session, "x = 1\nimport pandas\nwrite /tmp/a native").await;
     assert_eq!(run_in(&session, &other, "x = 2\nread /tmp/a").await.transcript(), "wasm: 1 | native");
     assert_eq!((transcript(&session, "x").await.as_str(), kernel_counts(&harness)), ("native: 2 | = 1", (1, 1, 0)));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use switchtower_contract::{Fault, NetworkPolicy};
+use switchtower_contract::{Fault, Language, NetworkPolicy};
 use switchtower_core::error::Error;
 use switchtower_core::session::CreateSession;
 use tokio::time::{Instant, sleep, timeout};
@@ -54,7 +54,7 @@ async fn a_cell_or_command_that_obviously_needs_a_machine_opens_no_local_kernel(
 async fn the_contexts_of_a_session_share_one_machine_and_each_keeps_its_state() {
     let harness = TestHarness::new();
     let session = harness.open().await;
-    let other = session.open_context(None).await.unwrap().id;
+    let other = session.open_context(Language::Python, None).await.unwrap().id;
     session.files().write("/tmp/a", "client".into()).unwrap();
     run(&session, "x = 1\nwrite /tmp/b cell").await;
     run_in(&session, &other, "x = 2").await;
@@ -70,7 +70,7 @@ async fn the_contexts_of_a_session_share_one_machine_and_each_keeps_its_state() 
 async fn idle_contexts_move_with_the_session_and_removed_files_do_not() {
     let harness = TestHarness::new();
     let session = harness.open().await;
-    let other = session.open_context(None).await.unwrap().id;
+    let other = session.open_context(Language::Python, None).await.unwrap().id;
     run_in(&session, &other, "x = 2\nwrite /tmp/b cell").await;
     session.files().remove("/tmp/b").unwrap();
     run(&session, NEEDS_MACHINE).await;
@@ -102,7 +102,10 @@ async fn a_prewarmed_sandbox_that_is_gone_is_replaced_without_an_error() {
 async fn a_busy_context_moves_after_its_cell_unless_it_wrote_files() {
     let harness = TestHarness::new();
     let session = harness.open().await;
-    let (reads, writes) = (session.open_context(None).await.unwrap().id, session.open_context(None).await.unwrap().id);
+    let (reads, writes) = (
+        session.open_context(Language::Python, None).await.unwrap().id,
+        session.open_context(Language::Python, None).await.unwrap().id,
+    );
     tokio::join!(
         run(&session, "sleep(1)\nimport pandas"),
         run_in(&session, &reads, "sleep 2\nx = 2"),
@@ -121,7 +124,7 @@ async fn files_that_another_context_writes_during_the_move_reach_the_machine() {
     let harness = TestHarness::new();
     harness.machines.behaviour().apply_time = seconds(5);
     let session = harness.open().await;
-    let other = session.open_context(None).await.unwrap().id;
+    let other = session.open_context(Language::Python, None).await.unwrap().id;
     session.files().write("/tmp/a", "client".into()).unwrap();
     let writes = run_in(&session, &other, "sleep 2\nwrite /tmp/b late\nprint written");
     let (moved, written) = tokio::join!(run(&session, NEEDS_MACHINE), writes);

@@ -251,8 +251,9 @@ async fn read_tag(
     }
 }
 
-/// The languages of programs that run in this backend.
-const LANGUAGES: [Language; 1] = [Language::Python];
+/// The languages of E2B's interpreter.
+pub(crate) const LANGUAGES: [Language; 6] =
+    [Language::Python, Language::JavaScript, Language::TypeScript, Language::Bash, Language::R, Language::Java];
 
 #[async_trait]
 impl Backend for E2b {

@@ -137,14 +137,17 @@ pub(crate) async fn first_context(client: &SandboxClient) -> Result<CloudContext
     let contexts: Vec<CloudContext> = client.call_limited(call).await?;
     match contexts.into_iter().find(|context| context.language == Language::default().name()) {
         Some(context) => Ok(context),
-        None => new_context(client, None).await,
+        None => new_context(client, Language::default(), None).await,
     }
 }
 
-/// Creates a context in this folder.
-pub(crate) async fn new_context(client: &SandboxClient, folder: Option<&str>) -> Result<CloudContext, CallError> {
-    let body =
-        json!({ "language": Language::default().name(), "cwd": folder.unwrap_or(switchtower_contract::python::HOME) });
+/// Creates a context for a language in this folder.
+pub(crate) async fn new_context(
+    client: &SandboxClient,
+    language: Language,
+    folder: Option<&str>,
+) -> Result<CloudContext, CallError> {
+    let body = json!({ "language": language.name(), "cwd": folder.unwrap_or(switchtower_contract::python::HOME) });
     let call = async || {
         let request = client.interpreter(CallKind::Sandbox, Method::POST, "/contexts", KERNEL_TIMEOUT).json(&body);
         request.send_and_parse(client.transport.as_ref()).await

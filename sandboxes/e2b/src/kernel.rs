@@ -1,5 +1,6 @@
 //! A context of a cloud sandbox as a kernel that keeps state.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +22,7 @@ const RECOVERY_TIME: Duration = Duration::from_secs(3);
 pub(crate) struct CloudKernel {
     sandbox: SharedSandbox,
     context: CloudContext,
+    language: Language,
     prelude: Prelude,
     options: KernelOptions,
     preparation: Preparation,
@@ -56,15 +58,23 @@ pub(crate) enum Preparation {
     PreludeAndOptions,
 }
 
+impl Preparation {
+    /// Returns what a kernel needs whose interpreter is new. Only Python's has a prelude.
+    pub(crate) fn of_new(language: Language) -> Self {
+        if language == Language::Python { Self::PreludeAndOptions } else { Self::Done }
+    }
+}
+
 impl CloudKernel {
     pub(crate) fn new(
         sandbox: SharedSandbox,
         context: CloudContext,
+        language: Language,
         prelude: Prelude,
         options: KernelOptions,
         preparation: Preparation,
     ) -> Self {
-        Self { sandbox, context, prelude, options, preparation, count: 0, interrupted: None }
+        Self { sandbox, context, language, prelude, options, preparation, count: 0, interrupted: None }
     }
 
     /// Returns the code of the preparation.
@@ -75,6 +85,20 @@ impl CloudKernel {
             Preparation::Options => options(),
             Preparation::PreludeAndOptions => format!("{}\n{}", self.prelude.code(), options()),
         }
+    }
+
+    /// Returns the file of a cell's inputs, which the prelude reads.
+    fn run_inputs(&self, cell: &Cell, limits: &Limits) -> Option<(String, String)> {
+        let inputs = || self.prelude.run_inputs(cell.stdin.as_deref(), limits.memory);
+        (self.language == Language::Python).then(inputs).flatten()
+    }
+
+    /// Returns the environment variables of a cell. The prelude sets those of the session; other languages get them with each
+    /// cell.
+    fn env(&self, cell: &Cell) -> BTreeMap<String, String> {
+        let mut env = if self.language == Language::Python { BTreeMap::new() } else { self.options.env.clone() };
+        env.extend(cell.env.clone());
+        env
     }
 
     /// Returns the client once the sandbox runs, lives for at least `wall`, and takes another cell.
@@ -107,7 +131,7 @@ impl Kernel for CloudKernel {
             }
             let client = self.ready(limits.wall).await?;
             machine::apply(&client, &cell.changes).await?;
-            if let Some((path, inputs)) = self.prelude.run_inputs(cell.stdin.as_deref(), limits.memory) {
+            if let Some((path, inputs)) = self.run_inputs(cell, limits) {
                 envd::write(&client, &[(&path, inputs.as_bytes())]).await?;
             }
             let reservation = interpreter::reserve_execution(&client).await?;
@@ -115,7 +139,7 @@ impl Kernel for CloudKernel {
         };
         let ready = timeout_at(deadline, ready).await.map_err(|_| run::too_late())?;
         let (client, reservation) = ready.map_err(|error: CallError| error.fault())?;
-        let program = Program { env: Some(cell.env.clone()), ..Program::new(Language::default(), cell.source.clone()) };
+        let program = Program { env: Some(self.env(cell)), ..Program::new(self.language, cell.source.clone()) };
         let price = self.sandbox.lock().await.account.price_per_second();
         let guard = RunGuard(&mut self.interrupted);
         let run = Run { client: &client, context: &self.context, price, kind: RunKind::Cell, deadline };
@@ -125,7 +149,7 @@ impl Kernel for CloudKernel {
         }
         // E2B has replaced the interpreter: it died in this cell, or the count shows that it left before.
         if ended.outcome.exit == Exit::Killed || (ended.count > 0 && ended.count <= self.count) {
-            self.preparation = Preparation::PreludeAndOptions;
+            self.preparation = Preparation::of_new(self.language);
         }
         self.count = if ended.outcome.exit == Exit::Killed { 0 } else { ended.count };
         Ok(CellOutcome { outcome: ended.outcome, changes: Vec::new(), tape: None, alive: true })
@@ -141,7 +165,7 @@ impl Kernel for CloudKernel {
             interpreter::restart_context(&client, &self.context).await
         };
         restarted.await.map_err(|error| error.fault())?;
-        (self.preparation, self.interrupted) = (Preparation::PreludeAndOptions, None);
+        (self.preparation, self.interrupted) = (Preparation::of_new(self.language), None);
         Ok(())
     }
 

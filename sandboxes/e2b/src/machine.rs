@@ -13,6 +13,7 @@ use switchtower_contract::{
     Body, Change, Content, Fault, Kernel, KernelOptions, Kernels, Language, Machine, NetworkPolicy,
 };
 
+use crate::backend::LANGUAGES;
 use crate::envd;
 use crate::error::{CallError, Cause};
 use crate::interpreter::{self, CloudContext};
@@ -40,17 +41,18 @@ impl CloudMachine {
 #[async_trait]
 impl Kernels for CloudMachine {
     async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Fault::check_language(language, &[Language::Python])?;
+        Fault::check_language(language, &LANGUAGES)?;
         let opened = async {
             let shared = self.shared()?;
             let client = shared.running(MARGIN).await?;
-            let (context, preparation) = if self.has_kernels.swap(true, Ordering::Relaxed) {
-                let context = interpreter::new_context(&client, options.folder.as_deref()).await?;
-                (context, Preparation::PreludeAndOptions)
+            let had_kernels = self.has_kernels.swap(true, Ordering::Relaxed);
+            let (context, preparation) = if had_kernels || language != Language::Python {
+                let context = interpreter::new_context(&client, language, options.folder.as_deref()).await?;
+                (context, Preparation::of_new(language))
             } else {
                 (self.default_context.clone(), Preparation::Options)
             };
-            Ok(CloudKernel::new(shared, context, self.prelude.clone(), options.clone(), preparation))
+            Ok(CloudKernel::new(shared, context, language, self.prelude.clone(), options.clone(), preparation))
         };
         let kernel = opened.await.map_err(|error: CallError| error.fault())?;
         Ok(Box::new(kernel))

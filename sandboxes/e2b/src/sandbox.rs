@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use switchtower_contract::python::HOME;
 use switchtower_contract::{
-    Events, Fault, InterpreterId, Limits, Machine, Maintenance, Outcome, Program, Sandbox, SandboxLabel,
+    Events, Fault, InterpreterId, Language, Limits, Machine, Maintenance, Need, Outcome, Program, Sandbox, SandboxLabel,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -139,7 +139,8 @@ async fn write_inputs(
         let path = if file.path.starts_with('/') { file.path.clone() } else { format!("{HOME}/{}", file.path) };
         files.push((path, &file.content));
     }
-    let inputs = prelude.run_inputs(program.stdin.as_deref(), limits.memory);
+    let is_python = program.language == Language::Python;
+    let inputs = is_python.then(|| prelude.run_inputs(program.stdin.as_deref(), limits.memory)).flatten();
     if let Some((path, inputs)) = &inputs {
         files.push((path.clone(), inputs.as_bytes()));
     }
@@ -155,6 +156,10 @@ impl Sandbox for CloudSandbox {
     async fn run(&mut self, program: &Program, limits: &Limits, events: &Events) -> Result<Outcome, Fault> {
         // The program's time includes everything before it starts: its caller waits no longer.
         let deadline = Instant::now() + limits.wall;
+        if program.language != Language::Python && program.stdin.as_deref().is_some_and(|stdin| !stdin.is_empty()) {
+            let need = format!("standard input for programs in {}", program.language);
+            return Err(Fault::Unsupported(Need::Language(need)));
+        }
         let ready = async {
             let client = self.ready(limits).await?;
             write_inputs(&client, program, &self.prelude, limits).await?;
@@ -166,6 +171,17 @@ impl Sandbox for CloudSandbox {
         // Until the run has ended: when it is cancelled, this remains set.
         self.needs_restart = true;
         let price = self.shared.lock().await.account.price_per_second();
+        if program.language != Language::Python {
+            // A context of its own: the default one is for Python.
+            let created = interpreter::new_context(&client, program.language, None).await;
+            let context = created.map_err(|error: CallError| error.fault())?;
+            let run = Run { client: &client, context: &context, price, kind: RunKind::Program, deadline };
+            let ended = run.run(reservation, program, limits, events).await?;
+            // A reset restarts the default context alone.
+            let _ = interpreter::remove_context(&client, &context).await;
+            self.needs_restart = false;
+            return Ok(ended.outcome);
+        }
         let run = Run { client: &client, context: &self.context, price, kind: RunKind::Program, deadline };
         let ended = run.run(reservation, program, limits, events).await?;
         self.needs_restart = !ended.is_context_idle;

@@ -1,5 +1,6 @@
 //! The contexts of one session.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use switchtower_contract::Language;
@@ -15,7 +16,7 @@ use crate::request::Invalid;
 /// Bytes charged for a context in addition to the name of its folder.
 const CONTEXT_BYTES: u64 = 2 << 10;
 
-/// The contexts of one session, the default one first. There is always a default one.
+/// The contexts of one session. There is always one for Python, the first of which is the default one.
 pub struct Contexts {
     ids: Arc<IdSource>,
     /// A charge of zero bytes to the session's owner, from which those of contexts are opened.
@@ -29,6 +30,18 @@ struct List {
     /// Contexts opened so far.
     opened: u64,
     contexts: Vec<Arc<Context>>,
+    /// The ids of the contexts of cells that name only a language other than Python.
+    of_languages: BTreeMap<Language, String>,
+}
+
+impl List {
+    fn find(&self, id: &str) -> Option<Arc<Context>> {
+        self.contexts.iter().find(|context| context.id() == id).cloned()
+    }
+
+    fn default(&self) -> Option<Arc<Context>> {
+        self.contexts.iter().find(|context| context.language() == Language::default()).cloned()
+    }
 }
 
 impl Contexts {
@@ -38,7 +51,7 @@ impl Contexts {
     /// The owner's share of memory is used up.
     pub(super) fn new(ids: Arc<IdSource>, charge: Charge) -> Result<Self, NoSpace> {
         let contexts = Self { ids, charge, list: Mutex::default() };
-        contexts.add(&mut contexts.list(), HOME)?;
+        contexts.add(&mut contexts.list(), Language::default(), HOME)?;
         Ok(contexts)
     }
 
@@ -46,13 +59,14 @@ impl Contexts {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, list: &mut List, folder: &str) -> Result<ContextInfo, NoSpace> {
+    fn add(&self, list: &mut List, language: Language, folder: &str) -> Result<Arc<Context>, NoSpace> {
         let charge = self.charge.another();
         charge.resize(CONTEXT_BYTES + 2 * folder.len() as u64)?;
-        let info = ContextInfo { id: self.ids.uuid(), language: Language::default(), folder: folder.to_owned() };
-        list.contexts.push(Context::new(info.clone(), list.opened, charge));
+        let info = ContextInfo { id: self.ids.uuid(), language, folder: folder.to_owned() };
+        let context = Context::new(info, list.opened, charge);
+        list.contexts.push(Arc::clone(&context));
         list.opened += 1;
-        Ok(info)
+        Ok(context)
     }
 
     /// Returns the descriptions of all contexts, the default one first.
@@ -68,8 +82,8 @@ impl Contexts {
     pub(super) fn find(&self, id: Option<&str>) -> Option<Arc<Context>> {
         let list = self.list();
         match id {
-            None => list.contexts.first().cloned(),
-            Some(id) => list.contexts.iter().find(|context| context.id() == id).cloned(),
+            None => list.default(),
+            Some(id) => list.find(id),
         }
     }
 
@@ -93,15 +107,34 @@ impl Contexts {
     ///
     /// # Errors
     /// The owner's share of memory is used up.
-    pub(super) fn open(&self, folder: &str, max: usize) -> Result<Option<ContextInfo>, NoSpace> {
+    pub(super) fn open(&self, language: Language, folder: &str, max: usize) -> Result<Option<ContextInfo>, NoSpace> {
         let mut list = self.list();
         if list.contexts.len() >= max {
             return Ok(None);
         }
-        self.add(&mut list, folder).map(Some)
+        self.add(&mut list, language, folder).map(|context| Some(context.info().clone()))
     }
 
-    /// Removes a context from the list, and returns it. The last one is replaced by a new default context, as in E2B's
+    /// Returns the context of cells that name only this language; it is opened with the first one. `Ok(None)`: there are `max`
+    /// contexts already.
+    ///
+    /// # Errors
+    /// The owner's share of memory is used up.
+    pub(super) fn of_language(&self, language: Language, max: usize) -> Result<Option<Arc<Context>>, NoSpace> {
+        let mut list = self.list();
+        let known = match language {
+            Language::Python => list.default(),
+            _ => list.of_languages.get(&language).and_then(|id| list.find(id)),
+        };
+        if known.is_some() || list.contexts.len() >= max {
+            return Ok(known);
+        }
+        let context = self.add(&mut list, language, HOME)?;
+        list.of_languages.insert(language, context.id().to_owned());
+        Ok(Some(context))
+    }
+
+    /// Removes a context from the list, and returns it. The last one for Python is replaced by a new default context, as in E2B's
     /// interpreter. `Ok(None)`: there is no such context.
     ///
     /// # Errors
@@ -109,8 +142,9 @@ impl Contexts {
     pub(super) fn remove(&self, id: &str) -> Result<Option<Arc<Context>>, NoSpace> {
         let mut list = self.list();
         let Some(at) = list.contexts.iter().position(|context| context.id() == id) else { return Ok(None) };
-        if list.contexts.len() == 1 {
-            self.add(&mut list, HOME)?;
+        let is_python = |context: &Arc<Context>| context.language() == Language::default();
+        if is_python(&list.contexts[at]) && list.contexts.iter().filter(|context| is_python(context)).count() == 1 {
+            self.add(&mut list, Language::default(), HOME)?;
         }
         Ok(Some(list.contexts.remove(at)))
     }

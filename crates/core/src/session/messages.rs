@@ -44,6 +44,8 @@ pub enum AtEnd {
 pub struct ExecuteCell {
     /// The context to run it in; `None`: the default context.
     pub context: Option<String>,
+    /// Where it names no context: the language, which has a context of its own. `None`: Python.
+    pub language: Option<Language>,
     pub source: String,
     /// Additional environment variables of this cell.
     pub env: BTreeMap<String, String>,
@@ -57,7 +59,7 @@ pub struct ExecuteCell {
 pub enum CellEvent {
     /// The cell has started. `number` is its execution count.
     Started { number: u32 },
-    /// Output of the cell. `remote`: it comes from a machine, whose interpreter has already formatted the text of values.
+    /// Output of the cell. `remote`: it comes from a cloud, whose interpreter has already formatted the text of values.
     Output { event: Event, remote: bool },
 }
 

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use switchtower_contract::python::HOME;
-use switchtower_contract::{Machine, NetworkPolicy};
+use switchtower_contract::{Language, Location, Machine, NetworkPolicy};
 
+use super::context::Context;
 use super::contexts::Contexts;
 use super::files::Files;
 use super::leased_machine::MachineSlot;
 use super::lifetime::{Lifetime, SessionState};
-use super::messages::{ContextInfo, CreateSession};
+use super::messages::{ContextInfo, CreateSession, ExecuteCell};
 use super::services::Services;
 use super::tokens::TokenKind;
 use crate::error::Error;
@@ -204,12 +205,23 @@ impl Session {
     /// # Errors
     /// The session does not run; `LimitReached`: it has the maximum number of contexts; `NoSpace`: its owner's share of
     /// memory is used up.
-    pub async fn open_context(&self, folder: Option<String>) -> Result<ContextInfo, Error> {
+    pub async fn open_context(&self, language: Language, folder: Option<String>) -> Result<ContextInfo, Error> {
         self.check_running()?;
         let max = self.services.config.max_contexts;
-        let opened = self.contexts.open(folder.as_deref().unwrap_or(HOME), max)?;
-        let reason = || format!("a session has at most {max} contexts: close one");
-        opened.ok_or_else(|| Error::LimitReached { reason: reason(), retry_after: None })
+        let opened = self.contexts.open(language, folder.as_deref().unwrap_or(HOME), max)?;
+        opened.ok_or_else(|| too_many_contexts(max))
+    }
+
+    /// Returns the context that a cell names, or that of its language.
+    ///
+    /// # Errors
+    /// `Invalid`: there is no such context; as [`open_context`](Self::open_context).
+    pub(super) fn context_of(&self, cell: &ExecuteCell) -> Result<Arc<Context>, Error> {
+        let max = self.services.config.max_contexts;
+        match (&cell.context, cell.language) {
+            (None, Some(language)) => self.contexts.of_language(language, max)?.ok_or_else(|| too_many_contexts(max)),
+            (id, _) => self.contexts.get(id.as_deref()),
+        }
     }
 
     /// Restarts a context: ends its cells, drops its names and resets its execution count. Returns false if there is no such
@@ -267,6 +279,12 @@ impl Session {
         self.machine.get().map(|leased| Arc::clone(leased.machine()))
     }
 
+    /// Returns whether it has a machine in a cloud.
+    pub fn has_remote_machine(&self) -> bool {
+        let tier = self.machine.tier().and_then(|tier| self.services.tiers().get(tier));
+        tier.is_some_and(|tier| tier.offer().location == Location::Remote)
+    }
+
     /// Records a use of its machine by a client, outside of cells.
     pub fn record_machine_use(&self, how: MachineUse) {
         self.lifetime.touch();
@@ -305,6 +323,10 @@ impl Session {
         let is_awake = self.machine.has_processes() || self.lifetime.idle() < self.services.config.machine_idle;
         self.machine().filter(|_| is_awake && self.lifetime.state() == SessionState::Running)
     }
+}
+
+fn too_many_contexts(max: usize) -> Error {
+    Error::LimitReached { reason: format!("a session has at most {max} contexts: close one"), retry_after: None }
 }
 
 /// Adds the environment variables in which E2B's sandboxes have their own id and template.

@@ -42,10 +42,10 @@ pub const LEGACY_FIELDS: [&str; 3] = ["code", "language", "input"];
 pub const SESSION_FIELDS: [&str; 3] = ["idle_ms", "env", "metadata"];
 
 /// Every field of `POST /v1/sessions/{id}/execute`.
-pub const CELL_FIELDS: [&str; 6] = ["code", "context", "env", "stdin", "timeout_ms", "files"];
+pub const CELL_FIELDS: [&str; 7] = ["code", "context", "language", "env", "stdin", "timeout_ms", "files"];
 
 /// Every field of `POST /v1/sessions/{id}/contexts`.
-pub const CONTEXT_FIELDS: [&str; 1] = ["folder"];
+pub const CONTEXT_FIELDS: [&str; 2] = ["language", "folder"];
 
 /// The template that the E2B API reports for a session that the native API has created.
 const TEMPLATE: &str = "base";
@@ -129,24 +129,29 @@ pub(super) fn session(
 /// Parses a cell, and the files to write before it.
 pub(super) fn cell(body: Value, request_limits: &RequestLimits) -> Result<(ExecuteCell, Vec<File>), Problem> {
     let mut fields = Fields::of_body(body, &CELL_FIELDS)?;
+    let language = optional_language(&mut fields)?;
     let program = Program {
         stdin: fields.text("stdin")?,
         files: files(&mut fields)?,
         env: Some(env(&mut fields)?),
-        ..Program::new(Language::default(), fields.required_text("code")?)
+        ..Program::new(language.unwrap_or_default(), fields.required_text("code")?)
     };
     let context = fields.text("context")?;
+    if let (Some(_), Some(_)) = (&context, language) {
+        return Err(Problem::field("language", "a context has its language: leave one of both out"));
+    }
     let timeout = fields.number("timeout_ms")?.map(Duration::from_millis);
     let mut request = Request::new(program, request_limits)?;
     request.timeout = timeout.unwrap_or(request_limits.default_timeout);
     let Request { program, timeout, .. } = request.checked(request_limits)?;
     let Program { source, stdin, env, files, .. } = program;
-    Ok((ExecuteCell { context, source, env: env.unwrap_or_default(), stdin, timeout: Some(timeout) }, files))
+    Ok((ExecuteCell { context, language, source, env: env.unwrap_or_default(), stdin, timeout: Some(timeout) }, files))
 }
 
-/// Parses a new context: its folder, if one is named.
-pub(super) fn context(body: Value) -> Result<Option<String>, Problem> {
-    Fields::of_body(body, &CONTEXT_FIELDS)?.text("folder")
+/// Parses a new context: its language, and its folder, if one is named.
+pub(super) fn context(body: Value) -> Result<(Language, Option<String>), Problem> {
+    let mut fields = Fields::of_body(body, &CONTEXT_FIELDS)?;
+    Ok((language(&mut fields)?, fields.text("folder")?))
 }
 
 fn env(fields: &mut Fields) -> Result<BTreeMap<String, String>, Problem> {
@@ -154,8 +159,12 @@ fn env(fields: &mut Fields) -> Result<BTreeMap<String, String>, Problem> {
 }
 
 fn language(fields: &mut Fields) -> Result<Language, Problem> {
-    let allowed = Language::ALL.map(Language::name);
-    Ok(fields.named("language", &allowed)?.unwrap_or_default())
+    Ok(optional_language(fields)?.unwrap_or_default())
+}
+
+/// Parses a language, by its name or another usual one, such as `js`.
+fn optional_language(fields: &mut Fields) -> Result<Option<Language>, Problem> {
+    fields.named("language", &Language::ALL.map(Language::name))
 }
 
 fn randomness(fields: &mut Fields) -> Result<Randomness, Problem> {

@@ -70,7 +70,7 @@ async fn run_and_record(
 ) -> Result<CellAnswer, RequestError> {
     let router = &session.services().router;
     router.admit(session.caller())?;
-    let context = session.contexts().get(cell.context.as_deref())?;
+    let context = session.context_of(&cell)?;
     let WithAnswersOfPip { cell, sent, request } = with_answers_of_pip(session, &context, cell)?;
     let deadline = Instant::now() + request.timeout;
     let mut record = router.open(&request);
@@ -229,7 +229,11 @@ fn answered_source(session: &Session, context: &Context, source: &str) -> Option
 /// contents.
 fn request(session: &Session, language: Language, cell: &ExecuteCell) -> Result<Request, Error> {
     let services = session.services();
-    let mut program = Program::new(language, notebook_magics::without_local_magics(&cell.source));
+    let source = match language {
+        Language::Python => notebook_magics::without_local_magics(&cell.source),
+        _ => cell.source.clone(),
+    };
+    let mut program = Program::new(language, source);
     program.stdin.clone_from(&cell.stdin);
     program.env = Some(cell.env.clone());
     let mut request = Request::new(program, &services.request_limits)?;

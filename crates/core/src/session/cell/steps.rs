@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use switchtower_contract::{Cell, Exit, Outcome, Usage};
+use switchtower_contract::{Cell, Exit, Location, Outcome, Usage};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -212,7 +212,9 @@ impl CellRun<'_> {
     }
 
     async fn run_remote_step(&mut self, progress: Progress) -> Result<CellEnd, Error> {
-        self.is_remote.store(true, Ordering::Relaxed);
+        let tier = self.session.machine_slot().tier().and_then(|tier| self.session.services().tiers().get(tier));
+        let is_remote = tier.is_some_and(|tier| tier.offer().location == Location::Remote);
+        self.is_remote.store(is_remote, Ordering::Relaxed);
         let mut interrupts = self.interrupts.clone();
         let RemoteEnd { outcome, tier, restarted } = tokio::select! {
             biased;

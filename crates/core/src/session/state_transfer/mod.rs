@@ -1,9 +1,11 @@
 //! The transfer of a context's state into a kernel of another local tier, or of the session's machine.
 //!
 //! The state is exported from the current kernel. The other kernel then runs the cells again, compares the result with the
-//! exported state name by name, and overwrites values that differ.
+//! exported state name by name, and overwrites values that differ. That is so for Python; the cells of other languages are only
+//! run again, so that all must have been pure.
 
 mod export;
+mod replay;
 mod restore;
 mod schema;
 mod sources;
@@ -11,7 +13,7 @@ mod sources;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use switchtower_contract::{Cell, Change, Content, Escalation, Exit, Fault, Kernel, Limits};
+use switchtower_contract::{Cell, Change, Content, Escalation, Exit, Fault, Kernel, Language, Limits};
 
 pub(super) use export::ExportedState;
 pub use sources::restore_prelude;
@@ -105,6 +107,9 @@ pub(super) async fn export_ahead(
     state.history_mut().record_interrupted();
     // A state that cannot be restored need not be exported.
     state.history().all_cells().map_err(not_movable)?;
+    if context.language() != Language::Python {
+        return replay::check(state.history()).map(Some).map_err(not_movable);
+    }
     let count = state.count();
     let exported = export::export(session, context, state).await.map_err(|unavailable| match unavailable {
         KernelUnavailable::NotReplayable(why) => not_movable(why),
@@ -150,6 +155,9 @@ pub(super) async fn restore_exported(
     kernel: &mut Box<dyn Kernel>,
 ) -> Result<(), Error> {
     let tier = destination.tier().name();
+    if context.language() != Language::Python {
+        return replay::replay(state.history(), destination, kernel.as_mut()).await;
+    }
     let count = state.count();
     let restored =
         restore::restore(context.folder(), state.history(), count, &exported.state, destination, kernel.as_mut()).await;

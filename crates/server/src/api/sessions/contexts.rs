@@ -24,11 +24,11 @@ pub(super) async fn open(
     PathNames(id): PathNames<String>,
     request: Request<Body>,
 ) -> Result<(StatusCode, Json<ContextView>), Problem> {
-    let folder = parse::context(api.read_optional_json(&caller, BodyKind::Context, request).await?)?;
+    let (language, folder) = parse::context(api.read_optional_json(&caller, BodyKind::Context, request).await?)?;
     let folder = folder.map(|folder| Files::absolute(&folder)).transpose();
     let folder = folder.map_err(|wrong| Problem::field("folder", wrong.to_string()))?;
     let session_use = SessionUse::begin(api.session(&caller, &id)?).await?;
-    let context = session_use.session().open_context(folder).await?;
+    let context = session_use.session().open_context(language, folder).await?;
     Ok((StatusCode::CREATED, Json(context.into())))
 }
 

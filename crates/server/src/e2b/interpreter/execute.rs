@@ -17,7 +17,7 @@ use super::super::forward;
 use super::super::response::{self, Refusal};
 use super::super::sandbox_handle::SandboxHandle;
 use super::row_stream::{CellStream, complete_response};
-use super::{is_python, parse, rows, text, unknown_context};
+use super::{known_language, parse, promote_for, rows, text, unknown_context};
 
 #[derive(Deserialize)]
 struct ExecuteRequest {
@@ -42,9 +42,14 @@ pub(super) async fn execute(
         }
         (Some(id), None) if session.contexts().contains(id) => None,
         // A context of another language exists only on a machine.
-        (Some(id), None) if session.machine().is_none() => return Err(unknown_context(id)),
+        (Some(id), None) if !session.has_remote_machine() => return Err(unknown_context(id)),
         (Some(id), None) => Some(format!("the context {id}")),
-        (None, Some(language)) if !is_python(language) => Some(format!("a cell in {language}")),
+        (None, Some(language)) if known_language(Some(language)).is_none() => {
+            return match promote_for(&sandbox, language).await {
+                Ok(machine) => Ok(forward::forward(session, machine.as_ref(), INTERPRETER_PORT, parts, body).await),
+                Err(error) => refused(&sandbox, &error),
+            };
+        }
         (None, _) => None,
     };
     if let Some(need) = machine_need {
@@ -55,6 +60,7 @@ pub(super) async fn execute(
     }
     let cell = ExecuteCell {
         context: request.context_id,
+        language: request.language.as_deref().and_then(|language| known_language(Some(language))),
         source: request.code,
         env: request.env_vars.unwrap_or_default(),
         stdin: None,

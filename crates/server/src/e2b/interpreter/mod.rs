@@ -1,10 +1,14 @@
 //! The code interpreter of a sandbox: contexts, and cells that run in them.
 //!
-//! Python runs in the session, locally or on its machine. Other languages have kernels only on a machine.
+//! A context belongs to the session, locally or on its machine. Languages that Switchtower does not know have contexts only on
+//! a machine in a cloud.
 
 mod execute;
 mod row_stream;
 mod rows;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -69,8 +73,9 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| Box::new(errors::invalid_body(&error)))
 }
 
-fn is_python(language: &str) -> bool {
-    language.parse() == Ok(Language::Python)
+/// Returns the language with this name; `None`: it is not known here, and only a cloud may have it.
+fn known_language(name: Option<&str>) -> Option<Language> {
+    name.map_or(Some(Language::default()), |name| name.parse().ok())
 }
 
 fn unknown_context(id: &str) -> Refusal {
@@ -84,7 +89,7 @@ fn context_view(context: &ContextInfo) -> Value {
 /// Lists the contexts of the session, and those of other languages on its machine.
 async fn contexts(sandbox: &SandboxHandle, parts: Parts) -> Response {
     let mut all: Vec<Value> = sandbox.session.contexts().infos().iter().map(context_view).collect();
-    if let Some(machine) = sandbox.session.machine() {
+    if let Some(machine) = sandbox.session.machine().filter(|_| sandbox.session.has_remote_machine()) {
         let answer = forward::forward(&sandbox.session, machine.as_ref(), INTERPRETER_PORT, parts, Bytes::new()).await;
         let (status, timeout) = (answer.status(), sandbox.state.bodies.timeout);
         let whole = body::read_response(answer.into_body(), 1 << 20, timeout).await;
@@ -92,7 +97,13 @@ async fn contexts(sandbox: &SandboxHandle, parts: Parts) -> Response {
             Ok(bytes) if status.is_success() => serde_json::from_slice(&bytes).unwrap_or_default(),
             Ok(_) | Err(_) => Vec::new(),
         };
-        all.extend(of_machine.into_iter().filter(|context| context["language"] != Language::Python.name()));
+        let known: BTreeSet<String> =
+            all.iter().filter_map(|context| Some(context["id"].as_str()?.to_owned())).collect();
+        let is_own = |context: &Value| {
+            context["id"].as_str().is_some_and(|id| known.contains(id))
+                || context["language"].as_str().is_some_and(|language| language.parse::<Language>().is_ok())
+        };
+        all.extend(of_machine.into_iter().filter(|context| !is_own(context)));
     }
     Json(all).into_response()
 }
@@ -113,21 +124,31 @@ async fn open(sandbox: &SandboxHandle, parts: Parts, body: Bytes) -> Result<Resp
             }
         }
     }
-    match options.language.as_deref().filter(|language| !is_python(language)) {
-        None if !is_folder(sandbox, options.cwd.as_deref()) => {
+    match (known_language(options.language.as_deref()), options.language) {
+        (Some(_), _) if !is_folder(sandbox, options.cwd.as_deref()) => {
             Err(failed(&format!("no directory {}", options.cwd.unwrap_or_default())))
         }
-        None => match sandbox.session.open_context(options.cwd).await {
+        (Some(language), _) => match sandbox.session.open_context(language, options.cwd).await {
             Ok(context) => Ok(Json(context_view(&context)).into_response()),
             Err(error) => Err(Box::new(response::refused_as_text(&error))),
         },
-        Some(language) => match sandbox.session.promote(&format!("a context for {language}")).await {
+        (None, language) => match promote_for(sandbox, &language.unwrap_or_default()).await {
             Ok(machine) => {
                 Ok(forward::forward(&sandbox.session, machine.as_ref(), INTERPRETER_PORT, parts, body).await)
             }
             Err(error) => Err(failed(&error.public_message())),
         },
     }
+}
+
+/// Returns a machine for a language that is not known here.
+async fn promote_for(sandbox: &SandboxHandle, language: &str) -> Result<Arc<dyn Machine>, Error> {
+    let machine = sandbox.session.promote(&format!("a context for {language}")).await?;
+    if sandbox.session.has_remote_machine() {
+        return Ok(machine);
+    }
+    let known = Language::ALL.map(Language::name).join(", ");
+    Err(Error::NoTier { reason: format!("no tier has a kernel for {language}: known are {known}") })
 }
 
 /// Returns the folder if only a machine can have it, and the session has none.
@@ -165,7 +186,8 @@ async fn changed(
     parts: Parts,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    match (changed, sandbox.session.machine()) {
+    let machine = sandbox.session.machine().filter(|_| sandbox.session.has_remote_machine());
+    match (changed, machine) {
         (Ok(true), _) => Ok(Json(Value::Null).into_response()),
         (Ok(false), Some(machine)) => {
             Ok(forward::forward(&sandbox.session, machine.as_ref(), INTERPRETER_PORT, parts, body).await)
