@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use switchtower_contract::{Isolation, Language, Location, Modules, Program};
+use switchtower_contract::{Isolation, Language, Languages, Location, Modules, Program};
 use switchtower_core::analyse::analyse;
 use switchtower_core::decide::Rules;
 use switchtower_core::request::{Request, RequestLimits};
@@ -47,8 +47,7 @@ fn program(bytes: usize) -> Program {
 fn statuses() -> Vec<TierStatus> {
     let status = |name: &str, isolation, modules| TierStatus {
         tier: TierName::from(name),
-        languages: vec![Language::Python],
-        modules,
+        languages: Languages::only(Language::Python, modules),
         isolation,
         location: if isolation == Isolation::MicroVm { Location::Remote } else { Location::Local },
         machine: isolation == Isolation::MicroVm,

@@ -20,8 +20,8 @@ use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use switchtower_contract::{
     Backend, Body, Cell, CellOutcome, Change, Content, Effects, Escalation, Event, Events, Exit, Failure, Fault,
-    InterpreterId, Isolation, Kernel, KernelOptions, Kernels, Language, Limits, Location, Machine, Maintenance,
-    Modules, Need, NetworkPolicy, Offer, Outcome, Program, Sandbox, Spec, Tape, Usage,
+    InterpreterId, Isolation, Kernel, KernelOptions, Kernels, Language, Languages, Limits, Location, Machine,
+    Maintenance, Modules, Need, NetworkPolicy, Offer, Outcome, Program, Sandbox, Spec, Tape, Usage,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -143,12 +143,14 @@ impl Backend for ScriptedKernels {
 
     fn offer(&self) -> Offer {
         Offer {
-            languages: vec![Language::Python],
-            modules: match self.kind {
-                Kind::Replayable => Modules::named(["math"]),
-                Kind::Native => Modules::named(["math", "pandas"]),
-                Kind::Machine => Modules::Any,
-            },
+            languages: Languages::only(
+                Language::Python,
+                match self.kind {
+                    Kind::Replayable => Modules::named(["math"]),
+                    Kind::Native => Modules::named(["math", "pandas"]),
+                    Kind::Machine => Modules::Any,
+                },
+            ),
             isolation: match self.kind {
                 Kind::Replayable => Isolation::Wasm,
                 Kind::Native => Isolation::Process,
@@ -186,7 +188,7 @@ impl Backend for ScriptedKernels {
 #[async_trait]
 impl Kernels for ScriptedKernels {
     async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Fault::check_language(language, &[Language::Python])?;
+        Fault::check_language(language, |given| given == Language::Python)?;
         if let Some(fault) = self.behaviour().open_fault.clone() {
             return Err(fault);
         }
@@ -237,7 +239,7 @@ struct ScriptedMachine {
 #[async_trait]
 impl Kernels for ScriptedMachine {
     async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Fault::check_language(language, &[Language::Python])?;
+        Fault::check_language(language, |given| given == Language::Python)?;
         let mut behaviour = self.backend.behaviour();
         if behaviour.missing_sandboxes > 0 {
             behaviour.missing_sandboxes -= 1;

@@ -130,7 +130,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use switchtower_contract::{Isolation, Language, Location, Modules, Program};
+    use switchtower_contract::{Isolation, Language, Languages, Location, Modules, Program};
 
     use super::*;
     use switchtower_core::analyse::analyse;
@@ -146,8 +146,7 @@ mod tests {
     fn explained_by(rules: &Rules, source: &str, isolation: Option<Isolation>) -> String {
         let wasm = TierStatus {
             tier: "wasm".into(),
-            languages: vec![Language::Python],
-            modules: Modules::named(["math", "random"]),
+            languages: Languages::only(Language::Python, Modules::named(["math", "random"])),
             isolation: Isolation::Wasm,
             location: Location::Local,
             machine: false,

@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use switchtower::config::Cloud;
 use switchtower_contract::scripted::{self, Scripted};
-use switchtower_contract::{Modules, Program};
+use switchtower_contract::{Language, Languages, Modules, Program};
 use switchtower_core::cache::{self, ResultCache};
 use switchtower_core::clock::WallClock;
 use switchtower_core::decide::SharedRules;
@@ -47,7 +47,7 @@ impl TestHarness {
     pub(super) fn with(fake: Fake, account: E2b, config: tier::Config, seed: u64) -> Self {
         let seed = Seed::fixed(seed);
         let mut settings = scripted::Settings::default();
-        settings.offer.modules = Modules::named(["math"]);
+        settings.offer.languages = Languages::only(Language::Python, Modules::named(["math"]));
         let local = Scripted::new(1, settings);
         let local_tier =
             Tier::new("wasm".into(), Arc::new(local.clone()), tier::Config::default(), &seed.fork("local"));

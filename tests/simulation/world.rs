@@ -7,8 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use async_trait::async_trait;
 use switchtower_contract::scripted::{FaultRates, Scripted, Settings};
 use switchtower_contract::{
-    Backend, Events, Fault, InterpreterId, Isolation, Kernels, Language, Limits, Location, Machine, Maintenance,
-    Modules, Offer, Outcome, Program, Sandbox, Spec,
+    Backend, Events, Fault, InterpreterId, Isolation, Kernels, Language, Languages, Limits, Location, Machine,
+    Maintenance, Modules, Offer, Outcome, Program, Sandbox, Spec,
 };
 use switchtower_core::cache::{self, ResultCache};
 use switchtower_core::clock::WallClock;
@@ -37,8 +37,7 @@ pub(crate) struct TierPlan {
 pub(crate) fn tiers() -> [TierPlan; 3] {
     let millis = |from, to| Duration::from_millis(from)..Duration::from_millis(to);
     let offer = |modules, isolation, observes, effectful| Offer {
-        languages: vec![Language::Python],
-        modules,
+        languages: Languages::only(Language::Python, modules),
         isolation,
         location: if isolation == Isolation::MicroVm { Location::Remote } else { Location::Local },
         machine: false,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use switchtower_contract::stored::optional_micros;
-use switchtower_contract::{Isolation, Language, Location, Modules, Price};
+use switchtower_contract::{Isolation, Languages, Location, Price};
 
 /// The name of a tier in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,8 +76,7 @@ impl fmt::Display for Route {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TierStatus {
     pub tier: TierName,
-    pub languages: Vec<Language>,
-    pub modules: Modules,
+    pub languages: Languages,
     pub isolation: Isolation,
     pub location: Location,
     /// Whether its sandboxes are machines, with commands, files and ports.

@@ -1,6 +1,6 @@
 //! The two main traits: [`Backend`] opens sandboxes, [`Sandbox`] is one that is open.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -96,8 +96,7 @@ pub enum Maintenance {
 /// What a backend provides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    pub languages: Vec<Language>,
-    pub modules: Modules,
+    pub languages: Languages,
     pub isolation: Isolation,
     /// Where its sandboxes run.
     pub location: Location,
@@ -123,8 +122,7 @@ impl Offer {
     /// Returns the offer of a backend that can run nothing.
     pub fn nothing() -> Self {
         Self {
-            languages: Vec::new(),
-            modules: Modules::named::<&str>([]),
+            languages: Languages::default(),
             isolation: Isolation::Process,
             location: Location::Local,
             machine: false,
@@ -156,6 +154,45 @@ impl Location {
             Self::Local => "local",
             Self::Remote => "remote",
         }
+    }
+}
+
+/// The languages of a backend, and the modules that programs in each of them can import. The first one is the language of
+/// a pool's sandboxes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Languages(BTreeMap<Language, Modules>);
+
+impl Languages {
+    /// Returns one language and its modules.
+    pub fn only(language: Language, modules: Modules) -> Self {
+        [(language, modules)].into_iter().collect()
+    }
+
+    /// Returns whether programs in this language run.
+    pub fn has(&self, language: Language) -> bool {
+        self.0.contains_key(&language)
+    }
+
+    /// Returns whether a program in `language` can import the top-level package of `module`, or may. False for a language
+    /// that does not run.
+    pub fn has_module(&self, language: Language, module: &str) -> bool {
+        self.modules(language).is_some_and(|modules| modules.has(module))
+    }
+
+    /// Returns the modules of a language; `None` for one that does not run.
+    pub fn modules(&self, language: Language) -> Option<&Modules> {
+        self.0.get(&language)
+    }
+
+    /// Returns the first language.
+    pub fn first(&self) -> Option<Language> {
+        self.0.keys().next().copied()
+    }
+}
+
+impl FromIterator<(Language, Modules)> for Languages {
+    fn from_iter<I: IntoIterator<Item = (Language, Modules)>>(languages: I) -> Self {
+        Self(languages.into_iter().collect())
     }
 }
 

@@ -49,12 +49,12 @@ impl Fault {
         }
     }
 
-    /// Checks that a backend which offers these languages has a kernel for `language`.
+    /// Checks that a backend has kernels for `language`.
     ///
     /// # Errors
     /// `Unsupported`: it has none.
-    pub fn check_language(language: Language, offered: &[Language]) -> Result<(), Self> {
-        if offered.contains(&language) {
+    pub fn check_language(language: Language, has: impl FnOnce(Language) -> bool) -> Result<(), Self> {
+        if has(language) {
             return Ok(());
         }
         Err(Self::Unsupported(Need::Language(format!("a kernel for {language}"))))

@@ -23,8 +23,8 @@ pub mod scripted;
 pub mod stored;
 
 pub use backend::{
-    Backend, InterpreterId, Isolation, Location, Maintenance, Modules, NetworkPolicy, Offer, Sandbox, SandboxLabel,
-    Spec,
+    Backend, InterpreterId, Isolation, Languages, Location, Maintenance, Modules, NetworkPolicy, Offer, Sandbox,
+    SandboxLabel, Spec,
 };
 pub use events::{Event, Events, MimeBundle, Output};
 pub use fault::{Fault, Need, Remedy};

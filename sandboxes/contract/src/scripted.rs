@@ -20,7 +20,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::backend::{Backend, InterpreterId, Isolation, Location, Maintenance, Modules, Offer, Sandbox, Spec};
+use crate::backend::{
+    Backend, InterpreterId, Isolation, Languages, Location, Maintenance, Modules, Offer, Sandbox, Spec,
+};
 use crate::events::Events;
 use crate::fault::Fault;
 use crate::kernel::{Kernel, KernelOptions, Kernels};
@@ -115,8 +117,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             offer: Offer {
-                languages: vec![Language::Python],
-                modules: Modules::named(["math"]),
+                languages: Languages::only(Language::Python, Modules::named(["math"])),
                 isolation: Isolation::Wasm,
                 location: Location::Local,
                 machine: false,
@@ -202,7 +203,7 @@ impl Backend for Scripted {
 
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
         let offer = &self.settings.offer;
-        if !offer.languages.contains(&spec.language) {
+        if !offer.languages.has(spec.language) {
             return Err(Fault::Unsupported(crate::fault::Need::Language(spec.language.name().to_owned())));
         }
         pause(self.draw_between(&self.settings.open_time)).await;
@@ -240,7 +241,7 @@ impl Backend for Scripted {
 #[async_trait]
 impl Kernels for Scripted {
     async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Fault::check_language(language, &self.settings.offer.languages)?;
+        Fault::check_language(language, |given| self.settings.offer.languages.has(given))?;
         pause(self.draw_between(&self.settings.open_time)).await;
         if let Some(fault) = self.state().next_open.pop_front() {
             return Err(fault);

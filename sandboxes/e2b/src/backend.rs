@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Backend, Fault, Isolation, Kernels, Language, Location, Modules, Need, NetworkPolicy, Offer, Sandbox, Spec,
+    Backend, Fault, Isolation, Kernels, Language, Languages, Location, Modules, Need, NetworkPolicy, Offer, Sandbox,
+    Spec,
 };
 
 use crate::account::{Account, AccountStatus};
@@ -263,8 +264,7 @@ impl Backend for E2b {
             None => Modules::Any,
         };
         Offer {
-            languages: LANGUAGES.to_vec(),
-            modules,
+            languages: Languages::only(Language::Python, modules),
             isolation: Isolation::MicroVm,
             location: Location::Remote,
             machine: true,
@@ -287,7 +287,7 @@ impl Backend for E2b {
     }
 
     async fn open_attempt(&self, spec: &Spec, attempt: u32) -> Result<Box<dyn Sandbox>, Fault> {
-        if !LANGUAGES.contains(&spec.language) {
+        if spec.language != Language::Python {
             return Err(Fault::Unsupported(Need::Language(spec.language.name().to_owned())));
         }
         match self.open_checked(&spec.network, attempt).await {

@@ -41,7 +41,7 @@ impl CloudMachine {
 #[async_trait]
 impl Kernels for CloudMachine {
     async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Fault::check_language(language, &LANGUAGES)?;
+        Fault::check_language(language, |given| LANGUAGES.contains(&given))?;
         let opened = async {
             let shared = self.shared()?;
             let client = shared.running(MARGIN).await?;

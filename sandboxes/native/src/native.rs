@@ -235,7 +235,7 @@ impl Backend for Native {
 #[async_trait]
 impl Kernels for Native {
     async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Fault::check_language(language, &[Language::Python])?;
+        Fault::check_language(language, |given| given == Language::Python)?;
         let opened = self.kernels.open(options, self.config.kernel_worker_idle, self.start_kernels()).await;
         opened.map_err(|error| refused(&error))
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::{Isolation, Language, Location, Modules, Offer};
+use switchtower_contract::{Isolation, Language, Languages, Location, Modules, Offer};
 
 use crate::installation::Installation;
 use crate::processor;
@@ -23,9 +23,8 @@ pub(crate) fn runtime(installation: &Installation) -> Arc<str> {
 pub(crate) fn offer(installation: &Installation) -> Offer {
     let modules = installation.modules().iter().cloned();
     Offer {
-        languages: vec![Language::Python],
         // pip is the worker's own: it answers where nothing has to be installed.
-        modules: Modules::named(modules.chain(["pip".to_owned()])),
+        languages: Languages::only(Language::Python, Modules::named(modules.chain(["pip".to_owned()]))),
         isolation: Isolation::Process,
         location: Location::Local,
         machine: false,

@@ -70,7 +70,7 @@ impl Backend for InProcess {
 #[async_trait]
 impl Kernels for InProcess {
     async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Fault::check_language(language, &[Language::Python])?;
+        Fault::check_language(language, |given| given == Language::Python)?;
         let thread = RunnerThread::start(Arc::clone(&self.image), Arc::clone(&self.prewarmed)).map_err(no_thread)?;
         Ok(Box::new(ThreadKernel { thread, options: options.clone(), is_created: false }))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Isolation, Language, Location, Modules, Offer};
+use switchtower_contract::{Isolation, Language, Languages, Location, Modules, Offer};
 
 use crate::compiled::Compiled;
 
@@ -25,8 +25,7 @@ pub(crate) fn packages() -> Vec<(String, String)> {
 
 pub(crate) fn offer(compiled: &Compiled) -> Offer {
     Offer {
-        languages: vec![Language::Python],
-        modules: Modules::Named(compiled.modules.clone()),
+        languages: Languages::only(Language::Python, Modules::Named(compiled.modules.clone())),
         isolation: Isolation::Wasm,
         location: Location::Local,
         machine: false,

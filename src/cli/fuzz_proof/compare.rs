@@ -99,7 +99,8 @@ mod tests {
 
     use async_trait::async_trait;
     use switchtower_contract::{
-        Event, InterpreterId, Kernels, Language, Limits, Machine, Maintenance, Modules, Offer, Outcome, Sandbox, Usage,
+        Event, InterpreterId, Kernels, Language, Languages, Limits, Machine, Maintenance, Modules, Offer, Outcome,
+        Sandbox, Usage,
     };
 
     use super::*;
@@ -118,8 +119,7 @@ mod tests {
     impl Backend for Scripted {
         fn offer(&self) -> Offer {
             Offer {
-                languages: vec![Language::Python],
-                modules: Modules::Any,
+                languages: Languages::only(Language::Python, Modules::Any),
                 max_memory: 1 << 30,
                 max_wall: std::time::Duration::from_secs(60),
                 ..Offer::nothing()

@@ -185,10 +185,10 @@ impl Case {
 }
 
 fn status(name: &str, tier: &CaseTier) -> TierStatus {
+    let modules = tier.modules.as_ref().map_or(Modules::Any, Modules::named);
     TierStatus {
         tier: TierName::from(name),
-        languages: Language::ALL.to_vec(),
-        modules: tier.modules.as_ref().map_or(Modules::Any, Modules::named),
+        languages: Language::ALL.map(|language| (language, modules.clone())).into_iter().collect(),
         isolation: tier.isolation,
         location: tier.location,
         machine: tier.machine,

@@ -60,7 +60,8 @@ fn tier(status: &TierStatus, request: &Request, needed: &[&str]) -> Dynamic {
     put("machine", status.machine.into());
     put("internet", status.internet.into());
     put("cost", count(status.price_per_second.map_or(0, |price| price.0)));
-    put("lacks", list(needed.iter().copied().filter(|module| !status.modules.has(module))));
+    let language = request.program.language;
+    put("lacks", list(needed.iter().copied().filter(|module| !status.languages.has_module(language, module))));
     let fits = request.memory.is_none_or(|memory| memory <= status.memory) && request.timeout <= status.wall;
     put("fits", fits.into());
     put("memory_mb", count(status.memory >> 20));

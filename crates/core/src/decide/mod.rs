@@ -14,7 +14,7 @@ mod rules;
 mod tests;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::Isolation;
+use switchtower_contract::{Isolation, Language};
 
 use crate::analyse::{self, Class, Profile, StaticEffect};
 use crate::request::Request;
@@ -78,7 +78,7 @@ impl Rules {
         let language = request.program.language;
         let allowed: Vec<&TierStatus> = statuses
             .iter()
-            .filter(|status| reaches_floor(status, request.isolation) && status.languages.contains(&language))
+            .filter(|status| reaches_floor(status, request.isolation) && status.languages.has(language))
             .collect();
         if allowed.is_empty() {
             let reason = match request.isolation {
@@ -115,10 +115,10 @@ fn decide_named(
         return Err(DecideError::NoTier { reason });
     }
     let language = request.program.language;
-    if !status.languages.contains(&language) {
+    if !status.languages.has(language) {
         return Err(DecideError::NoTier { reason: format!("tier {name} does not run {language}") });
     }
-    if let Some(module) = missing_module(profile, status) {
+    if let Some(module) = missing_module(language, profile, status) {
         let reason = format!("tier {name} does not provide module {module}: its template has no such package");
         return Err(DecideError::NoTier { reason });
     }
@@ -134,13 +134,13 @@ fn decide_named(
 
 /// Returns a module that the program needs and the tier's machines certainly do not provide, so that no sandbox is created
 /// only for an ImportError. `None` for a program that may install modules.
-fn missing_module<'a>(profile: &'a Profile, status: &TierStatus) -> Option<&'a str> {
+fn missing_module<'a>(language: Language, profile: &'a Profile, status: &TierStatus) -> Option<&'a str> {
     let installs = [StaticEffect::Shell, StaticEffect::Processes, StaticEffect::Magic];
     let asks_pip = || profile.needed_modules().any(|module| module == analyse::PIP);
     if !status.machine || installs.iter().any(|effect| profile.effects.contains(effect)) || asks_pip() {
         return None;
     }
-    profile.needed_modules().find(|module| !status.modules.has(module))
+    profile.needed_modules().find(|module| !status.languages.has_module(language, module))
 }
 
 fn reaches_floor(status: &TierStatus, floor: Option<Isolation>) -> bool {

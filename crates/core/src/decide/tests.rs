@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use switchtower_contract::{Isolation, Language, Location, Modules, Price, Program};
+use switchtower_contract::{Isolation, Language, Languages, Location, Modules, Price, Program};
 
 use super::reload::Reloaded;
 use super::{DecideError, Decision, Rules, SharedRules, cases};
@@ -23,8 +23,7 @@ fn request(code: &str) -> Request {
 fn status(name: &str, isolation: Isolation, modules: Modules) -> TierStatus {
     TierStatus {
         tier: TierName::from(name),
-        languages: vec![Language::Python],
-        modules,
+        languages: Languages::only(Language::Python, modules),
         isolation,
         location: if isolation == Isolation::MicroVm { Location::Remote } else { Location::Local },
         machine: isolation == Isolation::MicroVm,

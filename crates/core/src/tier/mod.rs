@@ -131,7 +131,7 @@ impl Tier {
         let rng = Mutex::new(seed.fork(name.as_str()).rng());
         let queue = FairQueue::new(name.clone(), config.queue.clone());
         let breaker = config.breaker.clone().map(|config| Breaker::new(name.clone(), config));
-        let language = offer.languages.first().copied();
+        let language = offer.languages.first();
         let pool = config.pool.clone().zip(language).map(|(pool, language)| {
             Pool::new(name.clone(), backend.clone(), Spec::new(language), pool, config.open_timeout)
         });
@@ -217,7 +217,6 @@ impl Tier {
         TierStatus {
             tier: self.name.clone(),
             languages: offer.languages.clone(),
-            modules: offer.modules.clone(),
             isolation: offer.isolation,
             location: offer.location,
             machine: offer.machine,
@@ -279,7 +278,7 @@ impl Tier {
         let limit = self.config.open_timeout;
         let sandbox = async {
             // A machine of the pool has no policy, and one with a policy never enters it.
-            let is_pooled = self.offer().languages.contains(&spec.language) && spec.network.is_open();
+            let is_pooled = self.offer().languages.has(spec.language) && spec.network.is_open();
             match self.pool.as_ref().filter(|_| is_pooled) {
                 // Its sandboxes are opened before their runs are known, so that only the language is kept of the spec.
                 Some(pool) => {
@@ -316,10 +315,10 @@ impl Tier {
     }
 
     /// Returns whether this tier may provide what a program needs; true for needs that only a run can check.
-    /// `requested_memory`: the memory limit that its request sets, in bytes.
-    pub(crate) fn may_provide(&self, need: &Need, requested_memory: Option<u64>) -> bool {
+    /// `language`: the program's; `requested_memory`: the memory limit that its request sets, in bytes.
+    pub(crate) fn may_provide(&self, need: &Need, language: Language, requested_memory: Option<u64>) -> bool {
         match need {
-            Need::Module(module) => self.offer().modules.has(module),
+            Need::Module(module) => self.offer().languages.has_module(language, module),
             Need::Files(_) | Need::Network(_) | Need::Process(_) => self.offer().effectful,
             Need::Memory(bytes) => self.memory(requested_memory) > *bytes,
             // What notebooks have is on machines.

@@ -2,7 +2,7 @@
 //! which may provide it, did not run the program.
 
 use switchtower_contract::python::HOME;
-use switchtower_contract::{Modules, Need};
+use switchtower_contract::{Language, Modules, Need};
 
 use super::attempt::Attempt;
 use super::{Tier, Tiers};
@@ -11,12 +11,11 @@ use crate::request::Request;
 use crate::route::{Route, TierName};
 
 impl Tiers {
-    /// Returns the note for a program that ran in the tier `ran` and was tried in no other tier. `requested_memory`:
-    /// the memory limit that its request sets, in bytes.
-    pub(crate) fn note(&self, need: &Need, requested_memory: Option<u64>, ran: &TierName) -> String {
-        let others = self.iter().filter(|tier| tier.name != *ran && tier.may_provide(need, requested_memory));
+    /// Returns the note for a program that ran in the tier `ran` and was tried in no other tier.
+    pub(crate) fn note(&self, need: &Need, request: &Request, ran: &TierName) -> String {
+        let others = self.iter().filter(|tier| tier.name != *ran && may_provide(tier, need, request));
         let others: Vec<String> = others.map(|tier| not_on_route(&tier.name, None)).collect();
-        self.format_note(need, requested_memory, &[], &others)
+        self.format_note(need, request, &[], &others)
     }
 
     /// Returns the note for a program that was tried along a route; the last of its `attempts` was in the tier `ran`.
@@ -35,9 +34,9 @@ impl Tiers {
         };
         let mut lacking: Vec<&TierName> = route.tiers().filter(|tier| lacks(tier)).collect();
         lacking.dedup();
-        let others = self.iter().filter(|tier| !lacks(&tier.name) && tier.may_provide(need, request.memory));
+        let others = self.iter().filter(|tier| !lacks(&tier.name) && may_provide(tier, need, request));
         let others: Vec<String> = others.map(|tier| reason_not_used(tier, request, route, attempts)).collect();
-        self.format_note(need, request.memory, &lacking, &others)
+        self.format_note(need, request, &lacking, &others)
     }
 
     /// Returns how to have a package that no local tier provides, the cheapest way first.
@@ -47,13 +46,7 @@ impl Tiers {
         if texts.is_empty() { "no configured tier can be given it".to_owned() } else { texts.join(", or ") }
     }
 
-    fn format_note(
-        &self,
-        need: &Need,
-        requested_memory: Option<u64>,
-        lacking: &[&TierName],
-        others: &[String],
-    ) -> String {
+    fn format_note(&self, need: &Need, request: &Request, lacking: &[&TierName], others: &[String]) -> String {
         let tried = match lacking {
             [] | [_] => String::new(),
             many => {
@@ -61,7 +54,7 @@ impl Tiers {
                 format!(", which none of the tried tiers provides ({})", names.join(", "))
             }
         };
-        let cures = self.cures(need, requested_memory);
+        let cures = self.cures(need, request);
         if !others.is_empty() {
             let first = cures.iter().filter(|cure| cure.cost < Cost::Tier).map(|cure| format!("{}; ", cure.text));
             return format!("it needs {need}{tried}; {}{}", first.collect::<String>(), others.join("; "));
@@ -77,16 +70,17 @@ impl Tiers {
     }
 
     /// Returns what would help, the cheapest first.
-    fn cures(&self, need: &Need, requested_memory: Option<u64>) -> Vec<Cure> {
+    fn cures(&self, need: &Need, request: &Request) -> Vec<Cure> {
         let mut cures = Vec::new();
         let mut add = |cost: Cost, text: Option<String>| cures.extend(text.map(|text| Cure { cost, text }));
         match need {
+            Need::Module(_) if request.program.language != Language::Python => add(Cost::Tier, self.remedies(true)),
             Need::Module(module) => {
                 let top = module.split('.').next().unwrap_or(module);
-                let offers: Vec<_> = self.iter().map(|tier| tier.offer().modules.clone()).collect();
-                let present = offers.iter().flat_map(|modules| match modules {
-                    Modules::Named(names) => names.iter().map(String::as_str).collect(),
-                    Modules::Any => Vec::new(),
+                let offers: Vec<_> = self.iter().map(|tier| tier.offer().languages.clone()).collect();
+                let present = offers.iter().flat_map(|languages| match languages.modules(Language::Python) {
+                    Some(Modules::Named(names)) => names.iter().map(String::as_str).collect(),
+                    Some(Modules::Any) | None => Vec::new(),
                 });
                 let missing = MissingModule::new(top, present);
                 add(Cost::Text, missing.meant.map(|meant| format!("if you mean {meant}, import that")));
@@ -116,7 +110,7 @@ impl Tiers {
             Need::Memory(_) => {
                 // A tier that stops at the request's own limit may allow more.
                 let larger = self.iter().map(|tier| tier.memory(Some(u64::MAX))).max();
-                let larger = larger.filter(|larger| self.iter().all(|tier| tier.memory(requested_memory) < *larger));
+                let larger = larger.filter(|larger| self.iter().all(|tier| tier.memory(request.memory) < *larger));
                 add(Cost::Text, larger.map(|bytes| format!("allow it more memory, up to {} MB", bytes >> 20)));
                 add(Cost::Tier, self.remedies(false));
             }
@@ -160,13 +154,17 @@ fn is_of_the_system(path: &str) -> bool {
         && first.is_none_or(|first| SYSTEM_FOLDERS.contains(&first) || matches!(first, "root" | "var"))
 }
 
+fn may_provide(tier: &Tier, need: &Need, request: &Request) -> bool {
+    tier.may_provide(need, request.program.language, request.memory)
+}
+
 /// Returns why a tier that may provide the need did not run the program to its end.
 fn reason_not_used(tier: &Tier, request: &Request, route: &Route, attempts: &[Attempt]) -> String {
     let name = &tier.name;
     if !route.tiers().any(|of_route| of_route == name) {
         return not_on_route(name, request.tier.as_ref());
     }
-    if !tier.offer().languages.contains(&request.program.language) {
+    if !tier.offer().languages.has(request.program.language) {
         return format!("tier {name} may provide it, but does not run {}", request.program.language.name());
     }
     if let Some(floor) = request.isolation.filter(|floor| tier.offer().isolation < *floor) {
@@ -201,16 +199,23 @@ mod tests {
     use std::sync::Arc;
 
     use switchtower_contract::scripted::{Scripted, Settings};
-    use switchtower_contract::{Isolation, Modules};
+    use switchtower_contract::{Isolation, Languages, Modules, Program};
 
     use super::*;
+    use crate::request::RequestLimits;
     use crate::seed::Seed;
     use crate::tier::{AbsentTier, Config};
+
+    fn request(memory: Option<u64>) -> Request {
+        let mut request = Request::new(Program::python(""), &RequestLimits::default()).unwrap();
+        request.memory = memory;
+        request
+    }
 
     fn tier(name: &str, isolation: Isolation, modules: &[&str]) -> Tier {
         let mut settings = Settings::default();
         settings.offer.isolation = isolation;
-        settings.offer.modules = Modules::named(modules.iter().copied());
+        settings.offer.languages = Languages::only(Language::Python, Modules::named(modules.iter().copied()));
         Tier::new(name.into(), Arc::new(Scripted::new(1, settings)), Config::default(), &Seed::fixed(1))
     }
 
@@ -267,10 +272,10 @@ mod tests {
         ] {
             let ran = "wasm".into();
             let note = match need {
-                Need::Memory(_) => with.format_note(&need, Some(256 << 20), &[], &[]),
+                Need::Memory(bytes) => with.format_note(&need, &request(Some(bytes)), &[], &[]),
                 // The native tier may provide what only a run can check.
-                Need::Threads => without.format_note(&need, None, &[], &[]),
-                _ => tiers.note(&need, None, &ran),
+                Need::Threads => without.format_note(&need, &request(None), &[], &[]),
+                _ => tiers.note(&need, &request(None), &ran),
             };
             assert_eq!(note, format!("it needs {need}; {cure}"));
         }

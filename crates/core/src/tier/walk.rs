@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Escalation, Fault, InterpreterId, Limits, Outcome, Output, Remedy, rounded};
+use switchtower_contract::{Escalation, Fault, InterpreterId, Limits, Need, Outcome, Output, Remedy, rounded};
 use tokio::time::{Instant, sleep};
 
 use super::attempt::Attempt;
@@ -110,6 +110,7 @@ impl Tiers {
         let mut legs = self.usable_legs(request, route);
         let mut walk = Walk { request, options, relay, attempts };
         let mut walk_error = WalkError::NoTier { reason: format!("no tier of the route {route} can run it") };
+        let may_provide = |tier: &Tier, need: &Need| tier.may_provide(need, request.program.language, request.memory);
         let mut at = 0;
         while let Some(&(tier, leg)) = legs.get(at) {
             let later = &legs[at + 1..];
@@ -122,7 +123,7 @@ impl Tiers {
                     return Ok(WalkOutcome { tier: tier.name.clone(), outcome, output, interpreter, limits, note });
                 }
                 Err(AttemptError::Fault(Fault::Unsupported(need))) if at + 1 < legs.len() => {
-                    match legs[at + 1..].iter().position(|(tier, _)| tier.may_provide(&need, request.memory)) {
+                    match legs[at + 1..].iter().position(|(tier, _)| may_provide(tier, &need)) {
                         Some(skipped) => at += 1 + skipped,
                         // No later tier provides it: the program runs in this tier again and gets its own exception.
                         None => legs.truncate(at + 1),
@@ -148,7 +149,7 @@ impl Tiers {
     fn usable_legs<'a>(&'a self, request: &Request, route: &'a Route) -> Vec<(&'a Tier, &'a Leg)> {
         let present = route.0.iter().filter_map(|leg| Some((self.get(&leg.tier)?, leg)));
         present
-            .filter(|(tier, _)| tier.offer().languages.contains(&request.program.language))
+            .filter(|(tier, _)| tier.offer().languages.has(request.program.language))
             .filter(|(tier, _)| request.isolation.is_none_or(|floor| tier.offer().isolation >= floor))
             .collect()
     }

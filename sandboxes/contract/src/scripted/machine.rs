@@ -35,7 +35,7 @@ impl ScriptedMachine {
 #[async_trait]
 impl Kernels for ScriptedMachine {
     async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Fault::check_language(language, &self.backend.settings.offer.languages)?;
+        Fault::check_language(language, |given| self.backend.settings.offer.languages.has(given))?;
         self.check_open()?;
         let after_interrupt = self.backend.settings.kernels.unwrap_or(AfterInterrupt::StateKept);
         Ok(Box::new(ScriptedKernel::open(&self.backend, options, self.files.clone(), after_interrupt)))

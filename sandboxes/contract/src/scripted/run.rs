@@ -15,7 +15,7 @@ use crate::fault::{Fault, Need};
 use crate::kernel::{Change, Content};
 use crate::limits::{Escalation, Limits};
 use crate::outcome::{Effect, Effects, Exit, Failure, Outcome, Usage};
-use crate::program::{Program, Randomness};
+use crate::program::{Language, Program, Randomness};
 use crate::python::HOME;
 
 pub(super) struct Run<'a> {
@@ -270,7 +270,7 @@ impl<'a> Run<'a> {
     async fn need(&mut self, need: &Need, line: u32) -> Result<(), EarlyExit> {
         let offer = &self.backend.settings.offer;
         let has = match need {
-            Need::Module(module) => offer.modules.has(module),
+            Need::Module(module) => offer.languages.has_module(Language::Python, module),
             _ => offer.effectful,
         };
         if has {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use switchtower_contract::scripted::{Scripted, Settings as Script};
 use switchtower_contract::{
-    Backend, Event, Events, Exit, File, Language, Limits, Modules, Outcome, Program, Sandbox, Spec,
+    Backend, Event, Events, Exit, File, Language, Languages, Limits, Modules, Outcome, Program, Sandbox, Spec,
 };
 
 use switchtower_e2b_wire::rows::{self, ResultKind, TextForm};
@@ -40,10 +40,8 @@ pub(crate) fn backend(seed: u64, template: &Template) -> Scripted {
     let mut settings = Script::default();
     settings.offer.effectful = true;
     settings.offer.observes = false;
-    settings.offer.modules = match &template.modules {
-        None => Modules::Any,
-        Some(names) => Modules::named(names.iter().cloned()),
-    };
+    let modules = template.modules.as_ref().map_or(Modules::Any, |names| Modules::named(names.iter().cloned()));
+    settings.offer.languages = Languages::only(Language::Python, modules);
     Scripted::new(seed, settings)
 }
 

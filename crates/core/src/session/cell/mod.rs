@@ -161,7 +161,7 @@ fn answer(
     // No other tier has more than a machine, so there is nothing to recommend.
     let is_machine = tiers.get(&tier).is_some_and(|tier| tier.offer().machine);
     let unmet_need = outcome.harmful_need().filter(|_| !is_machine);
-    let note = note.or_else(|| unmet_need.map(|need| tiers.note(need, request.memory, &tier)));
+    let note = note.or_else(|| unmet_need.map(|need| tiers.note(need, request, &tier)));
     CellAnswer { id, number, outcome, tier, decision, moved, note, restarted }
 }
 

@@ -186,8 +186,10 @@ impl CellRun<'_> {
             }
             LocalOutcome::Unsupported(need) => {
                 progress.reason = format!("it needs {need}");
-                let (tiers, memory) = (self.session.services().tiers(), self.request.memory);
-                let provides = |tier: &TierName| tiers.get(tier).is_some_and(|tier| tier.may_provide(&need, memory));
+                let (tiers, request) = (self.session.services().tiers(), &self.request);
+                let (language, memory) = (request.program.language, request.memory);
+                let provides =
+                    |tier: &TierName| tiers.get(tier).is_some_and(|tier| tier.may_provide(&need, language, memory));
                 Ok(Next::Steps(steps_after_need(left, leg, provides)))
             }
             LocalOutcome::Refused(error) if left.is_empty() => Err(error),

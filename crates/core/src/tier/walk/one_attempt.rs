@@ -160,9 +160,11 @@ impl SandboxRun<'_> {
         match limits.escalation {
             Escalation::OnNeed => need,
             // The program ended by itself. That outcome is final unless a later tier may provide what it needs.
-            Escalation::Never => need
-                .or_else(|| unmet_need(tier, request, options.side_effects, &ran.outcome, relay))
-                .filter(|need| later.iter().any(|(tier, _)| tier.may_provide(need, request.memory))),
+            Escalation::Never => {
+                need.or_else(|| unmet_need(tier, request, options.side_effects, &ran.outcome, relay)).filter(|need| {
+                    later.iter().any(|(tier, _)| tier.may_provide(need, request.program.language, request.memory))
+                })
+            }
         }
     }
 }

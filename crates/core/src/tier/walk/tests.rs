@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use switchtower_contract::scripted::{Scripted, Settings};
-use switchtower_contract::{Event, Events, Exit, Modules, Need, Program, Spec};
+use switchtower_contract::{Event, Events, Exit, Language, Languages, Modules, Need, Program, Spec};
 use tokio::time::{Instant, timeout};
 
 use super::*;
@@ -20,7 +20,7 @@ struct TestTiers {
 fn test_tiers(effectful: bool) -> TestTiers {
     let scripted = |seed, modules: &[&str], effectful| {
         let mut settings = Settings::default();
-        settings.offer.modules = Modules::named(modules.iter().copied());
+        settings.offer.languages = Languages::only(Language::Python, Modules::named(modules.iter().copied()));
         settings.offer.effectful = effectful;
         Scripted::new(seed, settings)
     };
@@ -322,7 +322,7 @@ async fn a_module_that_a_remote_tier_lacks_is_looked_for_in_the_next_tier_if_the
     let remote = |seed, modules: &[&str]| {
         let mut settings = Settings::default();
         settings.offer.effectful = true;
-        settings.offer.modules = Modules::named(modules.iter().copied());
+        settings.offer.languages = Languages::only(Language::Python, Modules::named(modules.iter().copied()));
         Scripted::new(seed, settings)
     };
     let (small, full) = (remote(1, &["math"]), remote(2, &["math", "pandas"]));
@@ -386,7 +386,7 @@ async fn a_note_names_the_tiers_that_may_provide_the_need_and_why_each_did_not_r
     let remote = |modules: Modules, isolation| {
         let mut settings = Settings::default();
         settings.offer.effectful = true;
-        settings.offer.modules = modules;
+        settings.offer.languages = Languages::only(Language::Python, modules);
         settings.offer.isolation = isolation;
         Scripted::new(1, settings)
     };
