@@ -3,6 +3,9 @@
 //! It is built from pinned, hash-checked wheels from PyPI and kept in `target/guest/<hash of its inputs>`, so it is
 //! built once for all profiles. `SWITCHTOWER_GUEST` names a prebuilt one (`guest.wasm.zst` of another build) for
 //! machines without a network.
+//!
+//! The engine of JavaScript is one module of an npm package, pinned by its hash; `SWITCHTOWER_JAVASCRIPT_GUEST` names it
+//! likewise.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,6 +25,10 @@ const PYTHON: [(&str, &str); 4] = [
     ("../python/transfer/_switchtower/state_transfer/export", "_switchtower/state_transfer/export"),
 ];
 
+/// The package of the JavaScript engine, and the hash of its module.
+const JAVASCRIPT: &str = "quickjs-wasi@3.6.2";
+const JAVASCRIPT_HASH: &str = "043bf0da72910f531cb039f3272de72432cef56d7f3ea3260aaefcfef7feb65b";
+
 fn main() {
     println!("cargo:rerun-if-changed={GUEST}");
     for (folder, _) in PYTHON {
@@ -29,8 +36,9 @@ fn main() {
     }
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=SWITCHTOWER_GUEST");
-    if let Err(Failed { step, why, fix }) = make() {
-        for line in format!("the Python guest could not be built.\nstep: {step}\nwhy:  {why}\nfix:  {fix}").lines() {
+    println!("cargo:rerun-if-env-changed=SWITCHTOWER_JAVASCRIPT_GUEST");
+    if let Err(Failed { step, why, fix }) = make().and_then(|()| fetch_javascript()) {
+        for line in format!("a guest could not be built.\nstep: {step}\nwhy:  {why}\nfix:  {fix}").lines() {
             println!("cargo::error={line}");
         }
         std::process::exit(1);
@@ -47,6 +55,9 @@ struct Failed {
 const FIX_IO: &str = "free disk space and make the target folder writable";
 const FIX_PIP: &str = "install python3 with pip and see that it reaches a package index; without a network, set \
     SWITCHTOWER_GUEST to the guest.wasm.zst of another build";
+
+const FIX_NPM: &str = "install npm and see that it reaches a package registry; without a network, set \
+    SWITCHTOWER_JAVASCRIPT_GUEST to the quickjs.wasm of that package";
 
 fn make() -> Result<(), Failed> {
     let io = |step| move |e: std::io::Error| Failed { step, why: e.to_string(), fix: FIX_IO };
@@ -72,6 +83,37 @@ fn make() -> Result<(), Failed> {
         build(&kept, &made)?;
     }
     fs::copy(&made, &carried).map(drop).map_err(io("copying the guest"))
+}
+
+/// Puts the module of the JavaScript engine into the output folder. Its package is fetched once for all profiles.
+fn fetch_javascript() -> Result<(), Failed> {
+    let failed = |step| move |e: std::io::Error| Failed { step, why: e.to_string(), fix: FIX_IO };
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for build scripts"));
+    let given = std::env::var_os("SWITCHTOWER_JAVASCRIPT_GUEST").filter(|given| !given.is_empty()).map(PathBuf::from);
+    let kept = shared_folder(&out).join(format!("javascript-{}", &JAVASCRIPT_HASH[..32]));
+    let module = given.unwrap_or_else(|| kept.join("quickjs.wasm"));
+    println!("cargo:rerun-if-changed={}", module.display());
+    if !module.is_file() {
+        // The build of another profile may be fetching it now.
+        let work = kept.join(format!("work-{}", std::process::id()));
+        fs::create_dir_all(&work).map_err(failed("creating a folder for the JavaScript engine"))?;
+        let mut npm = Command::new("npm");
+        npm.args(["pack", "--silent", "--ignore-scripts", JAVASCRIPT]).current_dir(&work);
+        run(&mut npm, "fetching the JavaScript engine (npm)", FIX_NPM)?;
+        let package = work.join(format!("{}.tgz", JAVASCRIPT.replace('@', "-")));
+        let mut tar = Command::new("tar");
+        tar.arg("-xzf").arg(package).arg("-C").arg(&work).arg("package/quickjs.wasm");
+        run(&mut tar, "unpacking the JavaScript engine (tar)", "install tar with gzip")?;
+        fs::rename(work.join("package/quickjs.wasm"), &module).map_err(failed("keeping the JavaScript engine"))?;
+        fs::remove_dir_all(&work).map_err(failed("keeping the JavaScript engine"))?;
+    }
+    let content = fs::read(&module).map_err(failed("reading the JavaScript engine"))?;
+    let hash = blake3::hash(&content).to_hex();
+    if hash.as_str() != JAVASCRIPT_HASH {
+        let why = format!("{} has the hash {hash}, and {JAVASCRIPT} has {JAVASCRIPT_HASH}", module.display());
+        return Err(Failed { step: "checking the JavaScript engine", why, fix: "remove the file, and build again" });
+    }
+    fs::write(out.join("quickjs.wasm"), content).map_err(failed("copying the JavaScript engine"))
 }
 
 /// `target/guest`: beside the profiles, so that debug and release builds share it.

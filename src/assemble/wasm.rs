@@ -143,8 +143,8 @@ async fn start_workers(
 ///
 /// # Errors
 /// The worker could not start, or its parent sent something that is not a command.
-pub fn run_worker(guest: &Path, prewarmed: usize, kernels: usize) -> Result<(), BuildError> {
-    workers::main(guest, prewarmed, kernels).map_err(BuildError::new)
+pub fn run_worker(python: &Path, javascript: &Path, prewarmed: usize, kernels: usize) -> Result<(), BuildError> {
+    workers::main(python, javascript, prewarmed, kernels).map_err(BuildError::new)
 }
 
 /// Returns the compiled guest. The first use on a machine unpacks and compiles it, some tens of seconds.

@@ -46,6 +46,6 @@ pub async fn check_workers(config: &Config, _report: fn(&str)) -> WasmReport {
 ///
 /// # Errors
 /// Always.
-pub fn run_worker(_guest: &Path, _prewarmed: usize, _kernels: usize) -> Result<(), BuildError> {
+pub fn run_worker(_python: &Path, _javascript: &Path, _prewarmed: usize, _kernels: usize) -> Result<(), BuildError> {
     Err(not_built::error("the WebAssembly tier", "wasm"))
 }

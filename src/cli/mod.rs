@@ -103,7 +103,7 @@ enum Command {
     Version,
     /// Run as a jailed worker process; `serve` starts it.
     #[command(hide = true)]
-    Worker { guest: PathBuf, prewarmed: usize, kernels: usize },
+    Worker { python: PathBuf, javascript: PathBuf, prewarmed: usize, kernels: usize },
 }
 
 /// Runs the command that the arguments name.
@@ -154,8 +154,10 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
             terminal::out(&format!("switchtower {}\n", env!("CARGO_PKG_VERSION")));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Worker { guest, prewarmed, kernels } => {
-            crate::assemble::run_worker(&guest, prewarmed, kernels).map(|()| ExitCode::SUCCESS).map_err(CliError::from)
+        Command::Worker { python, javascript, prewarmed, kernels } => {
+            crate::assemble::run_worker(&python, &javascript, prewarmed, kernels)
+                .map(|()| ExitCode::SUCCESS)
+                .map_err(CliError::from)
         }
     }
 }

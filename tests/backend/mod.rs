@@ -12,7 +12,7 @@ mod workers;
 use std::time::Duration;
 
 use switchtower_contract::Backend;
-use switchtower_contract::conformance::{PYTHON, TestPrograms, run_kernel_suite, run_suite};
+use switchtower_contract::conformance::{JAVASCRIPT, PYTHON, TestPrograms, run_kernel_suite, run_suite};
 
 use harness::harness;
 
@@ -20,13 +20,22 @@ use harness::harness;
 const PROGRAMS: TestPrograms =
     TestPrograms { missing_module: Some(("import numpy", "numpy")), tolerance: Duration::from_millis(500), ..PYTHON };
 
+/// JavaScript without packages.
+const JAVASCRIPT_PROGRAMS: TestPrograms = TestPrograms {
+    missing_module: Some(("require('lodash')", "lodash")),
+    tolerance: Duration::from_millis(500),
+    ..JAVASCRIPT
+};
+
 fn assert_conforms(backend: &dyn Backend) {
-    let report = harness().block_on(run_suite(backend, &PROGRAMS));
-    report.verdict().unwrap();
-    assert!(report.kept.len() >= 25, "{report}");
-    let report = harness().block_on(run_kernel_suite(backend, &PROGRAMS));
-    report.verdict().unwrap();
-    assert!(report.kept.len() >= 15, "{report}");
+    for programs in [PROGRAMS, JAVASCRIPT_PROGRAMS] {
+        let report = harness().block_on(run_suite(backend, &programs));
+        report.verdict().unwrap();
+        assert!(report.kept.len() >= 25, "{report}");
+        let report = harness().block_on(run_kernel_suite(backend, &programs));
+        report.verdict().unwrap();
+        assert!(report.kept.len() >= 15, "{report}");
+    }
 }
 
 #[test]

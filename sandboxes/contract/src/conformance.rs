@@ -19,7 +19,7 @@ use crate::limits::Limits;
 use crate::outcome::Outcome;
 use crate::program::Program;
 
-pub use programs::{PYTHON, SCRIPTED, TestPrograms, TestService};
+pub use programs::{JAVASCRIPT, PYTHON, SCRIPTED, TestPrograms, TestService};
 
 /// The result of the suite.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Cell, CellOutcome, Events, Fault, Kernel, KernelOptions, Limits};
+use switchtower_contract::{Cell, CellOutcome, Events, Fault, Kernel, KernelOptions, Language, Limits};
 use switchtower_worker::{KernelPool, StartError};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep;
@@ -40,7 +40,7 @@ impl KernelProcesses {
         start: impl Future<Output = Result<KernelPool, StartError>> + Send,
     ) -> Result<Box<dyn Kernel>, StartError> {
         let mut running = self.running.lock().await;
-        let kernel = self.started(&mut running, idle, start).await?.open(options);
+        let kernel = self.started(&mut running, idle, start).await?.open(Language::Python, options);
         Ok(Box::new(CountedKernel { kernel, _counted: CountGuard::new(&self.open) }))
     }
 

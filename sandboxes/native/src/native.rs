@@ -151,7 +151,13 @@ impl Native {
     async fn start_kernels(&self) -> Result<KernelPool, StartError> {
         let command = self.command(self.config.kernels_per_worker, self.config.kernel_workers).await?;
         let Config { kernel_workers: workers, concurrent_cells, memory, .. } = self.config;
-        let kernel_config = KernelConfig { workers, concurrent_cells, memory, survives_interrupt: true };
+        let kernel_config = KernelConfig {
+            workers,
+            concurrent_cells,
+            memory,
+            survives_interrupt: true,
+            languages: &[Language::Python],
+        };
         Ok(KernelPool::start(&command, kernel_config))
     }
 

@@ -10,15 +10,18 @@ use std::time::Duration;
 
 use switchtower_contract::{Escalation, Event, Limits, Program};
 
-use crate::engine::{self, Image};
+use crate::engine::{self, Images};
 use crate::guest;
-use crate::instance::Instance;
+use crate::instance::{Instance as _, PythonInstance};
+use crate::javascript;
 use crate::offer;
 
 /// A compiled guest on disk.
 #[derive(Debug, Clone)]
 pub struct Compiled {
+    /// Python's.
     pub(crate) path: PathBuf,
+    pub(crate) javascript: PathBuf,
     pub(crate) runtime: Arc<str>,
     pub(crate) modules: Arc<BTreeSet<String>>,
 }
@@ -69,7 +72,15 @@ impl Compiled {
         let folder = private_folder(folder)?;
         let compatible = compatibility()?;
         let path = folder.join(format!("python-{}-{compatible}.cwasm", &guest::HASH[..16]));
-        let runtime: Arc<str> = format!("cpython-3.14-wasm/{}", &guest::HASH[..32]).into();
+        let javascript = folder.join(format!("javascript-{}-{compatible}.cwasm", &javascript::HASH[..16]));
+        let (python_hash, javascript_hash) = (&guest::HASH[..32], &javascript::HASH[..32]);
+        let runtime: Arc<str> = format!("cpython-3.14-wasm/{python_hash}+quickjs-wasm/{javascript_hash}").into();
+        if !javascript.exists() {
+            progress(SetupStage::Compiling);
+            let code = compile_javascript()?;
+            write_whole(&javascript, &code)?;
+            remove_outdated(&folder, &javascript, "javascript-");
+        }
         if !path.exists() {
             progress(SetupStage::Unpacking);
             let component = zstd::decode_all(guest::COMPRESSED).map_err(GuestError::Unpack)?;
@@ -77,20 +88,20 @@ impl Compiled {
             let engine = engine::engine(1).map_err(GuestError::Compile)?;
             let code = engine.precompile_component(&component).map_err(GuestError::Compile)?;
             write_whole(&path, &code)?;
-            remove_outdated(&folder, &path);
+            remove_outdated(&folder, &path, "python-");
         }
         let names = path.with_extension("modules");
         let modules = match fs::read_to_string(&names) {
             Ok(text) => text.lines().map(str::to_owned).collect(),
             Err(_) => {
                 progress(SetupStage::ListingModules);
-                let modules = list_modules(&path)?;
+                let modules = list_modules(&path, &javascript)?;
                 let text: String = modules.iter().flat_map(|name| [name.as_str(), "\n"]).collect();
                 write_whole(&names, text.as_bytes())?;
                 modules
             }
         };
-        Ok(Self { path, runtime, modules: Arc::new(modules) })
+        Ok(Self { path, javascript, runtime, modules: Arc::new(modules) })
     }
 
     /// Returns what a tier with this guest offers.
@@ -113,17 +124,31 @@ impl Compiled {
         &self.runtime
     }
 
-    pub(crate) fn load(&self, instances: u32) -> Result<Arc<Image>, GuestError> {
-        load(&self.path, instances)
+    pub(crate) fn load(&self, instances: u32) -> Result<Arc<Images>, GuestError> {
+        load(&self.path, &self.javascript, instances)
     }
 }
 
-/// Maps a compiled guest.
+/// Maps the compiled guests.
 #[allow(unsafe_code, reason = "compiled guests are machine code")]
-pub(crate) fn load(path: &Path, instances: u32) -> Result<Arc<Image>, GuestError> {
-    // SAFETY: the file is in a folder that only this user can write to, under a name that only `locate` uses, and
+pub(crate) fn load(python: &Path, javascript: &Path, instances: u32) -> Result<Arc<Images>, GuestError> {
+    // SAFETY: the files are in a folder that only this user can write to, under names that only `locate` uses, and
     // `locate` writes what the engine compiled.
-    unsafe { Image::load(path, instances) }.map_err(|source| GuestError::Load { path: path.to_owned(), source })
+    unsafe { Images::load(python, javascript, instances) }
+        .map_err(|source| GuestError::Load { path: python.to_owned(), source })
+}
+
+/// Runs the prelude of JavaScript once and compiles the engine with the memory after that.
+fn compile_javascript() -> Result<Vec<u8>, GuestError> {
+    let make = || {
+        let engine = engine::engine(2)?;
+        engine.precompile_module(&javascript::snapshot(&engine)?)
+    };
+    // The prelude runs in the engine, which needs the stack of a guest.
+    let thread =
+        std::thread::Builder::new().stack_size(engine::THREAD_STACK).spawn(make).map_err(GuestError::Thread)?;
+    let made = thread.join().map_err(|_| GuestError::ListModules("the thread of the compiler panicked".into()))?;
+    made.map_err(GuestError::Compile)
 }
 
 /// Returns a hash of what a compiled guest is compatible with: the engine's version and settings, and this processor.
@@ -198,10 +223,10 @@ fn remove_abandoned_parts(path: &Path) {
 }
 
 /// Removes old compiled guests of other versions, 100 MB each. One that is still needed is compiled again.
-fn remove_outdated(folder: &Path, current: &Path) {
+fn remove_outdated(folder: &Path, current: &Path, prefix: &str) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
-        let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("python-"));
+        let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(prefix));
         let age = fs::metadata(&path).and_then(|found| found.modified()).ok().and_then(|at| at.elapsed().ok());
         if ours && path.file_stem() != current.file_stem() && age.is_some_and(|age| age > MAX_UNUSED_AGE) {
             // Another process may have removed it first.
@@ -210,8 +235,8 @@ fn remove_outdated(folder: &Path, current: &Path) {
     }
 }
 
-fn list_modules(path: &Path) -> Result<BTreeSet<String>, GuestError> {
-    let image = load(path, 2)?;
+fn list_modules(python: &Path, javascript: &Path) -> Result<BTreeSet<String>, GuestError> {
+    let images = load(python, javascript, 2)?;
     let printed = Arc::new(Mutex::new(String::new()));
     let to = Arc::clone(&printed);
     let send = Box::new(move |event| {
@@ -223,9 +248,9 @@ fn list_modules(path: &Path) -> Result<BTreeSet<String>, GuestError> {
     let limits = Limits { wall: Duration::from_secs(60), escalation: Escalation::Never, ..Limits::default() };
     let program = Program::python("from _switchtower import imports\nprint('\\n'.join(imports.importable_modules()))");
     let ask = move || {
-        let mut instance = Instance::fresh(&image).map_err(|e| GuestError::ListModules(format!("{e:#}")))?;
+        let mut instance = PythonInstance::fresh(&images).map_err(|e| GuestError::ListModules(format!("{e:#}")))?;
         instance
-            .run(&image, &program, &limits, send, Box::new(|| false))
+            .run(&images, &program, &limits, send, Box::new(|| false))
             .map_err(|fault| GuestError::ListModules(fault.to_string()))
     };
     let thread = std::thread::Builder::new().stack_size(engine::THREAD_STACK).spawn(ask).map_err(GuestError::Thread)?;

@@ -1,4 +1,4 @@
-//! The engine and the linked guest, from which every instance is created.
+//! The engine and the linked guests, from which every instance is created.
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -8,7 +8,9 @@ use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::bindings;
-use crate::host::{Host, TABLE_ELEMENTS};
+use crate::host::Host;
+use crate::javascript;
+use crate::memory_use::TABLE_ELEMENTS;
 use crate::wasi;
 
 /// Most bytes of linear memory of one instance: the snapshot of about 100 MB, and the largest memory limit of a
@@ -66,31 +68,35 @@ pub(crate) fn engine(instances: u32) -> wasmtime::Result<Engine> {
     Engine::new(&config(instances))
 }
 
-/// The loaded and linked guest.
-pub(crate) struct Image {
+/// The loaded and linked guests.
+pub(crate) struct Images {
     pub(crate) engine: Engine,
-    pub(crate) pre: bindings::SandboxPre<Host>,
+    pub(crate) python: bindings::SandboxPre<Host>,
+    pub(crate) javascript: javascript::Image,
     pub(crate) ticker: Ticker,
 }
 
-impl Image {
-    /// Maps a compiled guest into memory.
+impl Images {
+    /// Maps the compiled guests into memory.
     ///
     /// # Safety
-    /// The file must be the output of [`Engine::precompile_component`]: it is executed without checks.
+    /// The files must be the output of [`Engine::precompile_component`] and [`Engine::precompile_module`]: they are executed
+    /// without checks.
     #[allow(unsafe_code, reason = "compiled guests are machine code; the caller guarantees the file")]
-    pub(crate) unsafe fn load(compiled: &Path, instances: u32) -> wasmtime::Result<Arc<Self>> {
+    pub(crate) unsafe fn load(python: &Path, javascript: &Path, instances: u32) -> wasmtime::Result<Arc<Self>> {
         let engine = engine(instances)?;
         // SAFETY: as the caller guarantees.
-        let component = unsafe { Component::deserialize_file(&engine, compiled)? };
+        let component = unsafe { Component::deserialize_file(&engine, python)? };
         let mut linker: Linker<Host> = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
         wasi::sleep_without_waiting(&mut linker)?;
         wasi::write_without_waiting(&mut linker)?;
         bindings::switchtower::sandbox::host::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
-        let pre = bindings::SandboxPre::new(linker.instantiate_pre(&component)?)?;
-        let ticker = Ticker::default();
-        Ok(Arc::new(Self { engine, pre, ticker }))
+        let python = bindings::SandboxPre::new(linker.instantiate_pre(&component)?)?;
+        // SAFETY: as the caller guarantees.
+        let module = unsafe { wasmtime::Module::deserialize_file(&engine, javascript)? };
+        let javascript = javascript::Image::link(&engine, &module)?;
+        Ok(Arc::new(Self { engine, python, javascript, ticker: Ticker::default() }))
     }
 
     /// Has guests check their deadlines until the guard is dropped.

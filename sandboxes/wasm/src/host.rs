@@ -1,6 +1,5 @@
 //! The host side of one instance: the calls of the guest, and the record of their effects.
 
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use switchtower_contract::{Cell, Effect, KernelOptions, Limits, Need, Program};
@@ -11,52 +10,28 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bindings::switchtower::sandbox::host as wit;
 use crate::inputs::nanoseconds;
+use crate::memory_use::MemoryUse;
 use crate::run::{Cancel, Run, Stop};
-
-/// Entries of the guest's function table: it has about 20,000.
-pub(crate) const TABLE_ELEMENTS: usize = 50_000;
-
-/// The run, shared by the store's data and its WASI objects. The lock is short and never held over a call into the
-/// guest.
-#[derive(Clone)]
-pub(crate) struct SharedRun(Arc<Mutex<Run>>);
-
-impl SharedRun {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Run> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
+use crate::shared_run::SharedRun;
 
 /// The data of one instance's store.
 pub(crate) struct Host {
     wasi: WasiCtx,
     table: ResourceTable,
     pub(crate) run: SharedRun,
-    memory: MemoryUse,
-}
-
-/// The memory use of the instance.
-#[derive(Default)]
-struct MemoryUse {
-    /// Bytes of the snapshot.
-    image: u64,
-    max: u64,
-    peak: u64,
-    denied: bool,
+    pub(crate) memory: MemoryUse,
 }
 
 impl Host {
     /// Returns a host without a program. `wasi` makes the WASI objects for the shared run.
     pub(crate) fn new(wasi: impl FnOnce(&SharedRun) -> WasiCtx) -> Self {
-        let run = SharedRun(Arc::new(Mutex::new(Run::without_program())));
-        Self { wasi: wasi(&run), table: ResourceTable::new(), run, memory: MemoryUse::default() }
+        let run = SharedRun::default();
+        Self { wasi: wasi(&run), table: ResourceTable::new(), memory: MemoryUse::new(run.clone()), run }
     }
 
     /// Assigns the instance to this program.
     pub(crate) fn assign(&mut self, program: &Program, limits: &Limits, send: SendEvent, cancel: Cancel) {
-        self.memory.max = limits.memory;
-        self.memory.peak = 0;
-        self.memory.denied = false;
+        self.memory.begin(limits.memory);
         *self.run.lock() = Run::for_program(program, limits, send, cancel);
     }
 
@@ -69,26 +44,8 @@ impl Host {
         send: SendEvent,
         cancel: Cancel,
     ) {
-        self.memory.max = limits.memory;
-        self.memory.denied = false;
+        self.memory.go_on(limits.memory);
         *self.run.lock() = Run::for_cell(options, cell, limits, send, cancel);
-    }
-
-    /// Returns the peak of memory in bytes beyond the snapshot.
-    pub(crate) fn peak_memory(&self) -> u64 {
-        self.memory.peak
-    }
-
-    /// Returns whether the program hit its limit of memory.
-    pub(crate) fn was_denied_memory(&self) -> bool {
-        self.memory.denied
-    }
-
-    /// Sends on output and checks the deadline; called a thousand times a second while the program computes.
-    pub(crate) fn tick(&self) -> Result<(), Stop> {
-        let mut run = self.run.lock();
-        run.output.tick();
-        run.check()
     }
 
     pub(crate) fn sleep(&self, time: Duration) -> Result<(), Stop> {
@@ -107,24 +64,12 @@ impl WasiView for Host {
 }
 
 impl ResourceLimiter for Host {
-    fn memory_growing(&mut self, current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
-        if current == 0 {
-            // The snapshot itself.
-            self.memory.image = self.memory.image.max(desired as u64);
-            return Ok(true);
-        }
-        let beyond = (desired as u64).saturating_sub(self.memory.image);
-        if self.memory.max > 0 && beyond > self.memory.max {
-            self.memory.denied = true;
-            self.run.lock().lack(Need::Memory(self.memory.max))?;
-            return Ok(false);
-        }
-        self.memory.peak = self.memory.peak.max(beyond);
-        Ok(true)
+    fn memory_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+        self.memory.memory_growing(current, desired, most)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+    fn table_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+        self.memory.table_growing(current, desired, most)
     }
 }
 

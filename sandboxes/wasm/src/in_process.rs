@@ -15,7 +15,7 @@ use switchtower_contract::{
 use tokio::sync::oneshot;
 
 use crate::compiled::{Compiled, GuestError};
-use crate::engine::{Image, THREAD_STACK};
+use crate::engine::{Images, THREAD_STACK};
 use crate::runner::{GuestCellRun, Prewarmed, ProgramRun, Runner};
 
 /// Most kernels in one process.
@@ -23,7 +23,7 @@ const MAX_KERNELS: usize = 64;
 
 /// The WebAssembly tier inside this process.
 pub struct InProcess {
-    image: Arc<Image>,
+    images: Arc<Images>,
     prewarmed: Arc<Prewarmed>,
     offer: Offer,
     runtime: Arc<str>,
@@ -36,9 +36,9 @@ impl InProcess {
     /// The compiled guest cannot be loaded, or the system gives no thread.
     pub fn new(compiled: &Compiled, programs: usize, prewarmed: usize) -> Result<Self, GuestError> {
         let instances = u32::try_from(programs + prewarmed + MAX_KERNELS + 1).unwrap_or(u32::MAX);
-        let image = compiled.load(instances)?;
-        let prewarmed = Prewarmed::start(&image, prewarmed).map_err(GuestError::Thread)?;
-        Ok(Self { image, prewarmed, offer: crate::offer::offer(compiled), runtime: compiled.runtime.clone() })
+        let images = compiled.load(instances)?;
+        let prewarmed = Prewarmed::start(&images, prewarmed).map_err(GuestError::Thread)?;
+        Ok(Self { images, prewarmed, offer: crate::offer::offer(compiled), runtime: compiled.runtime.clone() })
     }
 }
 
@@ -57,7 +57,7 @@ impl Backend for InProcess {
     }
 
     async fn open(&self, _spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
-        RunnerThread::start(Arc::clone(&self.image), Arc::clone(&self.prewarmed))
+        RunnerThread::start(Arc::clone(&self.images), Arc::clone(&self.prewarmed))
             .map(|thread| Box::new(thread) as Box<dyn Sandbox>)
             .map_err(no_thread)
     }
@@ -70,9 +70,9 @@ impl Backend for InProcess {
 #[async_trait]
 impl Kernels for InProcess {
     async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Fault::check_language(language, |given| given == Language::Python)?;
-        let thread = RunnerThread::start(Arc::clone(&self.image), Arc::clone(&self.prewarmed)).map_err(no_thread)?;
-        Ok(Box::new(ThreadKernel { thread, options: options.clone(), is_created: false }))
+        Fault::check_language(language, |given| self.offer.languages.has(given))?;
+        let thread = RunnerThread::start(Arc::clone(&self.images), Arc::clone(&self.prewarmed)).map_err(no_thread)?;
+        Ok(Box::new(ThreadKernel { thread, language, options: options.clone(), is_created: false }))
     }
 }
 
@@ -90,8 +90,8 @@ struct RunnerThread {
 }
 
 impl RunnerThread {
-    fn start(image: Arc<Image>, prewarmed: Arc<Prewarmed>) -> std::io::Result<Self> {
-        let runner = Runner::new(image, prewarmed)?;
+    fn start(images: Arc<Images>, prewarmed: Arc<Prewarmed>) -> std::io::Result<Self> {
+        let runner = Runner::new(images, prewarmed)?;
         let (tasks, queue) = mpsc::channel::<Task>();
         std::thread::Builder::new()
             .name("runner".into())
@@ -164,6 +164,7 @@ impl Sandbox for RunnerThread {
 /// A kernel on a thread of its own.
 struct ThreadKernel {
     thread: RunnerThread,
+    language: Language,
     options: KernelOptions,
     /// Whether its first cell has been sent.
     is_created: bool,
@@ -176,11 +177,12 @@ impl Kernel for ThreadKernel {
         let (cancelled, events) = (Arc::clone(&left.0), events.clone());
         let options = (!self.is_created).then(|| self.options.clone());
         self.is_created = true;
-        let (cell, limits) = (cell.clone(), limits.clone());
+        let (cell, limits, language) = (cell.clone(), limits.clone(), self.language);
         self.thread
             .run_task(move |runner, done| {
                 runner.cell(GuestCellRun {
                     kernel: 0,
+                    language,
                     options,
                     cell,
                     limits,

@@ -1,4 +1,5 @@
-//! Python in WebAssembly: CPython for WASI with its standard library and sympy in a memory snapshot, run by wasmtime.
+//! Python and JavaScript in WebAssembly: CPython with its standard library and sympy, and QuickJS-ng with a prelude of what
+//! Node has, each in a memory snapshot, run by wasmtime.
 //!
 //! Every program gets a fresh instance of the snapshot. Not supported: modules with native code (numpy), threads, other
 //! processes, the network, files outside its own memory; machine integers have 32 bits. The host observes every call
@@ -15,9 +16,12 @@ mod host;
 mod in_process;
 mod inputs;
 mod instance;
+mod javascript;
+mod memory_use;
 mod offer;
 mod run;
 mod runner;
+mod shared_run;
 mod thread_stack;
 mod wasi;
 pub mod workers;

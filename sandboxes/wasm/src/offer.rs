@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Isolation, Language, Languages, Location, Modules, Offer};
+use switchtower_contract::{Isolation, Language, Location, Modules, Offer};
 
 use crate::compiled::Compiled;
+use crate::javascript;
 
 /// Most bytes of memory of a program: the largest instance without the snapshot.
 const MEMORY: u64 = 512 << 20;
 /// The longest run.
 const WALL: Duration = Duration::from_secs(3600);
+
+/// The languages of programs and kernels.
+pub(crate) const LANGUAGES: [Language; 3] = [Language::Python, Language::JavaScript, Language::TypeScript];
 
 /// What the guest was built with.
 const REQUIREMENTS: &str = include_str!("../guest/packages.txt");
@@ -24,8 +28,15 @@ pub(crate) fn packages() -> Vec<(String, String)> {
 }
 
 pub(crate) fn offer(compiled: &Compiled) -> Offer {
+    let javascript = Modules::named(javascript::modules().iter().copied());
     Offer {
-        languages: Languages::only(Language::Python, Modules::Named(compiled.modules.clone())),
+        languages: [
+            (Language::Python, Modules::Named(compiled.modules.clone())),
+            (Language::JavaScript, javascript.clone()),
+            (Language::TypeScript, javascript),
+        ]
+        .into_iter()
+        .collect(),
         isolation: Isolation::Wasm,
         location: Location::Local,
         machine: false,

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use switchtower_contract::{Cell, CellOutcome, Event, Fault, KernelOptions, Limits, Outcome, Program};
+use switchtower_contract::{Cell, CellOutcome, Event, Fault, KernelOptions, Language, Limits, Outcome, Program};
 use switchtower_worker::output::SendEvent;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::engine::{Image, THREAD_STACK};
-use crate::instance::Instance;
+use crate::engine::{Images, THREAD_STACK};
+use crate::instance::{Instance, PythonInstance};
+use crate::javascript;
 use crate::run::Cancel;
 use crate::thread_stack;
 
@@ -26,6 +27,7 @@ pub(crate) struct ProgramRun {
 /// A cell to run in a kernel.
 pub(crate) struct GuestCellRun {
     pub(crate) kernel: u64,
+    pub(crate) language: Language,
     /// Given where the kernel is to be created.
     pub(crate) options: Option<KernelOptions>,
     pub(crate) cell: Cell,
@@ -38,14 +40,14 @@ pub(crate) struct GuestCellRun {
 
 /// An instance that is a kernel.
 struct GuestKernel {
-    instance: Instance,
+    instance: Box<dyn Instance>,
     options: KernelOptions,
 }
 
 /// Runs programs on the calling thread, which needs [`THREAD_STACK`] bytes of stack. Several threads may call it at
 /// once, each for another kernel.
 pub(crate) struct Runner {
-    image: Arc<Image>,
+    images: Arc<Images>,
     prewarmed: Arc<Prewarmed>,
     /// WASI's blocking calls poll futures that are always ready. Without this runtime they would start one with threads
     /// and descriptors of its own.
@@ -55,8 +57,8 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    pub(crate) fn new(image: Arc<Image>, prewarmed: Arc<Prewarmed>) -> std::io::Result<Self> {
-        Ok(Self { image, prewarmed, context: context()?, kernels: Mutex::default() })
+    pub(crate) fn new(images: Arc<Images>, prewarmed: Arc<Prewarmed>) -> std::io::Result<Self> {
+        Ok(Self { images, prewarmed, context: context()?, kernels: Mutex::default() })
     }
 
     fn kernels(&self) -> MutexGuard<'_, HashMap<u64, GuestKernel>> {
@@ -66,10 +68,10 @@ impl Runner {
     pub(crate) fn run(&self, job: ProgramRun) {
         let _entered = self.context.enter();
         let _busy = self.prewarmed.busy();
-        match self.instance() {
+        match self.instance(job.program.language) {
             Ok(mut instance) => {
                 // The outcome is sent before the instance is dropped, which takes longer.
-                (job.done)(instance.run(&self.image, &job.program, &job.limits, job.send, job.cancel));
+                (job.done)(instance.run(&self.images, &job.program, &job.limits, job.send, job.cancel));
             }
             Err(fault) => (job.done)(Err(fault)),
         }
@@ -81,13 +83,13 @@ impl Runner {
         let _entered = self.context.enter();
         let _busy = self.prewarmed.busy();
         let kernel = match job.options {
-            Some(options) => self.instance().map(|instance| GuestKernel { instance, options }),
+            Some(options) => self.instance(job.language).map(|instance| GuestKernel { instance, options }),
             None => self.kernels().remove(&job.kernel).ok_or_else(gone),
         };
         match kernel {
             Ok(mut kernel) => {
                 let GuestKernel { instance, options } = &mut kernel;
-                let ran = instance.cell(&self.image, options, &job.cell, &job.limits, job.send, job.cancel);
+                let ran = instance.cell(&self.images, options, &job.cell, &job.limits, job.send, job.cancel);
                 // Before the outcome is sent: the next cell may come to another thread at once.
                 let gone = if ran.as_ref().is_ok_and(|ran| ran.alive) {
                     self.kernels().insert(job.kernel, kernel)
@@ -116,7 +118,7 @@ impl Runner {
             }
             true
         });
-        kept.instance.own(&self.image, code, most, send, cancel)?;
+        kept.instance.own(&self.images, code, most, send, cancel)?;
         self.kernels().insert(kernel, kept);
         Ok(std::mem::take(&mut *printed.lock().unwrap_or_else(PoisonError::into_inner)))
     }
@@ -127,9 +129,19 @@ impl Runner {
         drop(gone);
     }
 
-    fn instance(&self) -> Result<Instance, Fault> {
-        let failed = |e| Fault::Unavailable { reason: format!("no instance could be made: {e:#}") };
-        self.prewarmed.take().map_or_else(|| Instance::fresh(&self.image), Ok).map_err(failed)
+    fn instance(&self, language: Language) -> Result<Box<dyn Instance>, Fault> {
+        let made = match language {
+            // Made in the time that taking a prepared one takes.
+            Language::JavaScript | Language::TypeScript => {
+                javascript::Instance::fresh(&self.images, language).map(|made| Box::new(made) as Box<dyn Instance>)
+            }
+            _ => self
+                .prewarmed
+                .take()
+                .map_or_else(|| PythonInstance::fresh(&self.images), Ok)
+                .map(|made| Box::new(made) as Box<dyn Instance>),
+        };
+        made.map_err(|e| Fault::Unavailable { reason: format!("no instance could be made: {e:#}") })
     }
 }
 
@@ -141,7 +153,7 @@ fn context() -> std::io::Result<Runtime> {
     Builder::new_current_thread().build()
 }
 
-/// Instances that are made ahead, while no program runs.
+/// Instances of Python that are made ahead, while no program runs.
 pub(crate) struct Prewarmed {
     /// Protects the instances and the count of running programs.
     state: Mutex<PrewarmedState>,
@@ -151,7 +163,7 @@ pub(crate) struct Prewarmed {
 
 #[derive(Default)]
 struct PrewarmedState {
-    ready: Vec<Instance>,
+    ready: Vec<PythonInstance>,
     running: usize,
 }
 
@@ -160,21 +172,21 @@ pub(crate) struct BusyGuard<'a>(&'a Prewarmed);
 
 impl Prewarmed {
     /// Starts to keep `target` instances ready, on a thread of its own. Zero makes none.
-    pub(crate) fn start(image: &Arc<Image>, target: usize) -> std::io::Result<Arc<Self>> {
+    pub(crate) fn start(images: &Arc<Images>, target: usize) -> std::io::Result<Arc<Self>> {
         let prewarmed = Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), target });
         if target > 0 {
             let context = context()?;
-            let (weak, image) = (Arc::downgrade(&prewarmed), Arc::downgrade(image));
+            let (weak, images) = (Arc::downgrade(&prewarmed), Arc::downgrade(images));
             std::thread::Builder::new().name("prewarm".into()).stack_size(THREAD_STACK).spawn(move || {
                 let _entered = context.enter();
-                fill(&weak, &image);
+                fill(&weak, &images);
             })?;
         }
         Ok(prewarmed)
     }
 
     /// Takes the instance made last, whose memory is still in the processor's caches.
-    pub(crate) fn take(&self) -> Option<Instance> {
+    pub(crate) fn take(&self) -> Option<PythonInstance> {
         self.lock().ready.pop()
     }
 
@@ -201,9 +213,9 @@ impl Drop for BusyGuard<'_> {
     }
 }
 
-fn fill(prewarmed: &Weak<Prewarmed>, image: &Weak<Image>) {
+fn fill(prewarmed: &Weak<Prewarmed>, images: &Weak<Images>) {
     loop {
-        let (Some(prewarmed), Some(image)) = (prewarmed.upgrade(), image.upgrade()) else { return };
+        let (Some(prewarmed), Some(images)) = (prewarmed.upgrade(), images.upgrade()) else { return };
         let state = prewarmed.lock();
         if state.running > 0 || state.ready.len() >= prewarmed.target {
             // Not without end, so that the thread ends with its owner.
@@ -211,7 +223,7 @@ fn fill(prewarmed: &Weak<Prewarmed>, image: &Weak<Image>) {
             continue;
         }
         drop(state);
-        match Instance::fresh(&image) {
+        match PythonInstance::fresh(&images) {
             Ok(instance) => {
                 prewarmed.lock().ready.push(instance);
                 prewarmed.changed.notify_all();

@@ -16,8 +16,9 @@ use wasmtime_wasi::p2::{
 };
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 
-use crate::host::{Host, SharedRun};
+use crate::host::Host;
 use crate::inputs::nanoseconds;
+use crate::shared_run::SharedRun;
 
 /// Most bytes that one call may read from randomness or write.
 const MAX_PER_CALL: usize = 1 << 20;

@@ -46,7 +46,7 @@ pub struct Config {
 
 impl WasmWorkers {
     /// Starts the processes and waits for those that run programs. `program` is this executable, and `arguments` make
-    /// it call [`main`] with three more: the compiled guest, the number of instances made ahead, and the most kernels.
+    /// it call [`main`] with four more: the two compiled guests, the number of instances made ahead, and the most kernels.
     ///
     /// # Errors
     /// A worker cannot be started.
@@ -58,7 +58,7 @@ impl WasmWorkers {
     ) -> Result<Self, StartError> {
         let launch = |max_kernels: usize| {
             let mut all: Vec<OsString> = arguments.iter().map(Into::into).collect();
-            all.push(compiled.path().as_os_str().to_owned());
+            all.extend([&compiled.path, &compiled.javascript].map(|path| path.as_os_str().to_owned()));
             all.extend([config.prewarmed, max_kernels].map(|count| count.to_string().into()));
             LaunchConfig::new(program.clone(), all)
         };
@@ -73,6 +73,7 @@ impl WasmWorkers {
                 concurrent_cells: config.concurrent_cells,
                 memory,
                 survives_interrupt: false,
+                languages: &crate::offer::LANGUAGES,
             };
             let mut launch = launch(config.kernels_per_worker);
             launch.timeouts.grace = KERNEL_GRACE;
@@ -122,17 +123,17 @@ impl Backend for WasmWorkers {
 ///
 /// # Errors
 /// The worker could not start, or its parent sent an invalid command.
-pub fn main(compiled: &Path, prewarmed: usize, kernels: usize) -> std::io::Result<()> {
+pub fn main(python: &Path, javascript: &Path, prewarmed: usize, kernels: usize) -> std::io::Result<()> {
     child::serve(
         THREAD_STACK,
         // On each connection one instance runs and one is being dropped; one is being made.
         |cells| {
             let instances = prewarmed + kernels + 2 * (cells + 1) + 1;
-            compiled::load(compiled, u32::try_from(instances).unwrap_or(u32::MAX)).map_err(|e| e.to_string())
+            compiled::load(python, javascript, u32::try_from(instances).unwrap_or(u32::MAX)).map_err(|e| e.to_string())
         },
-        |image| {
-            let prewarmed = Prewarmed::start(&image, prewarmed).map_err(|e| e.to_string())?;
-            let runner = Runner::new(image, Arc::clone(&prewarmed)).map_err(|e| e.to_string())?;
+        |images| {
+            let prewarmed = Prewarmed::start(&images, prewarmed).map_err(|e| e.to_string())?;
+            let runner = Runner::new(images, Arc::clone(&prewarmed)).map_err(|e| e.to_string())?;
             prewarmed.wait_until_full(PREWARM_TIMEOUT);
             Ok(Guest(Arc::new(runner)))
         },
@@ -161,6 +162,7 @@ impl Engine for Guest {
         let done = reporter.clone();
         self.0.cell(GuestCellRun {
             kernel,
+            language: cell.language,
             options: cell.options,
             cell: cell.cell,
             limits,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, recv};
-use switchtower_contract::{Cell, CellOutcome, Event, Fault, KernelOptions, Limits, Outcome, Program};
+use switchtower_contract::{Cell, CellOutcome, Event, Fault, KernelOptions, Language, Limits, Outcome, Program};
 
 use crate::descriptors;
 use crate::frames::{self, KernelNumber, WorkerCommand, WorkerReport};
@@ -46,6 +46,8 @@ pub trait Engine {
 
 /// A cell, with the options of its kernel where that is to be created.
 pub struct CellToRun {
+    /// The kernel's.
+    pub language: Language,
     pub options: Option<KernelOptions>,
     pub cell: Cell,
 }
@@ -199,8 +201,8 @@ fn serve_commands(parent: &Arc<UnixStream>, reporter: &Reporter, mut engine: imp
         memory::release_while_idle(parent.as_fd());
         match frames::read(&mut &**parent) {
             Ok(WorkerCommand::RunProgram { program, limits }) => engine.run(program, limits, reporter, cancel()),
-            Ok(WorkerCommand::RunCell { kernel, options, cell, limits }) => {
-                engine.run_cell(kernel, CellToRun { options, cell }, limits, reporter, cancel());
+            Ok(WorkerCommand::RunCell { kernel, language, options, cell, limits }) => {
+                engine.run_cell(kernel, CellToRun { language, options, cell }, limits, reporter, cancel());
             }
             Ok(WorkerCommand::RunInternal { kernel, code, max_time }) => {
                 engine.run_internal(kernel, &code, max_time, reporter, cancel());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Cell, CellOutcome, Event, Fault, KernelOptions, Limits, Outcome, Program};
+use switchtower_contract::{Cell, CellOutcome, Event, Fault, KernelOptions, Language, Limits, Outcome, Program};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Most bytes of a frame: more than the largest program with its files, and than all shown values of a run.
@@ -23,6 +23,8 @@ pub enum WorkerCommand {
     /// Run a cell in a kernel of the worker.
     RunCell {
         kernel: KernelNumber,
+        /// The kernel's.
+        language: Language,
         /// Given where the kernel is to be created.
         options: Option<KernelOptions>,
         cell: Cell,
@@ -261,7 +263,13 @@ mod tests {
         let (program, cell) = (Program::python("a"), Cell { source: "b".into(), ..Cell::default() });
         let orders = [
             WorkerCommand::RunProgram { program, limits: limits() },
-            WorkerCommand::RunCell { kernel: 1, options: Some(KernelOptions::default()), cell, limits: limits() },
+            WorkerCommand::RunCell {
+                kernel: 1,
+                language: Language::JavaScript,
+                options: Some(KernelOptions::default()),
+                cell,
+                limits: limits(),
+            },
             WorkerCommand::RunInternal { kernel: 1, code: "c".into(), max_time: Duration::from_millis(1) },
             WorkerCommand::CloseKernel { kernel: 1 },
             WorkerCommand::Cancel,

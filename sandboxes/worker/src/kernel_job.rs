@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use switchtower_contract::{
-    Cell, CellOutcome, Escalation, Events, Exit, Fault, KernelOptions, Limits, Need, Outcome, Usage,
+    Cell, CellOutcome, Escalation, Events, Exit, Fault, KernelOptions, Language, Limits, Need, Outcome, Usage,
 };
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot, watch};
 use tokio::time::timeout;
@@ -41,6 +41,7 @@ pub(crate) type KernelLock = OwnedMutexGuard<()>;
 pub(crate) enum KernelJob {
     Cell {
         kernel: KernelNumber,
+        language: Language,
         options: KernelOptions,
         /// Set when the command to create the kernel has been sent to the worker.
         is_created: Arc<AtomicBool>,
@@ -120,7 +121,7 @@ impl KernelJob {
     /// Runs the job. Returns whether the connection can be used again, and the answer to the caller.
     pub(crate) async fn perform(self, connection: &mut Connection) -> (Condition, Reply) {
         match self {
-            Self::Cell { kernel, options, is_created, closings, cell, limits, events, mut reply, guards } => {
+            Self::Cell { kernel, language, options, is_created, closings, cell, limits, events, mut reply, guards } => {
                 if reply.is_closed() {
                     // The caller left while the job waited; the kernel is unchanged.
                     return (Condition::Usable, Box::new(|| ()));
@@ -128,7 +129,7 @@ impl KernelJob {
                 let options = (!is_created.swap(true, Ordering::Relaxed)).then_some(options);
                 let is_new = options.is_some();
                 let (time_limit, escalation) = (limits.wall, limits.escalation);
-                let command = WorkerCommand::RunCell { kernel, options, cell: *cell, limits };
+                let command = WorkerCommand::RunCell { kernel, language, options, cell: *cell, limits };
                 let (mut end, mut condition) =
                     connection.execute(&command, time_limit, Some(&events), reply.closed()).await;
                 let is_refused = matches!(&end, Ok(WorkerReport::CellEnded(Err(Fault::Refused { .. }))));

@@ -28,6 +28,8 @@ pub struct KernelConfig {
     pub memory: u64,
     /// A cell that is cancelled is interrupted, and its kernel lives on.
     pub survives_interrupt: bool,
+    /// The languages of the kernels.
+    pub languages: &'static [Language],
 }
 
 /// Connections of a process beyond one for each concurrent cell: for short jobs, such as closing a kernel.
@@ -80,7 +82,7 @@ impl KernelPool {
 
     /// Returns a new kernel in the worker with the fewest cells, and of those in the one with the fewest kernels. The
     /// worker creates it with its first cell.
-    pub fn open(&self, options: &KernelOptions) -> Box<dyn Kernel> {
+    pub fn open(&self, language: Language, options: &KernelOptions) -> Box<dyn Kernel> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let load =
             |worker: &&KernelWorker| (worker.cells.load(Ordering::Relaxed), worker.kernels.load(Ordering::Relaxed));
@@ -90,6 +92,7 @@ impl KernelPool {
         Box::new(PooledKernel {
             worker,
             number,
+            language,
             options: options.clone(),
             memory: self.config.memory,
             is_created: Arc::default(),
@@ -113,6 +116,7 @@ impl KernelPool {
 struct PooledKernel {
     worker: KernelWorker,
     number: KernelNumber,
+    language: Language,
     options: KernelOptions,
     /// The memory limit in bytes until a cell sets one.
     memory: u64,
@@ -173,8 +177,8 @@ fn shut_down() -> Fault {
 #[async_trait]
 impl Kernels for KernelPool {
     async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Fault::check_language(language, |given| given == Language::Python)?;
-        Ok(self.open(options))
+        Fault::check_language(language, |given| self.config.languages.contains(&given))?;
+        Ok(self.open(language, options))
     }
 }
 
@@ -186,6 +190,7 @@ impl Kernel for PooledKernel {
         let (reply, end) = oneshot::channel();
         let job = KernelJob::Cell {
             kernel: self.number,
+            language: self.language,
             options: self.options.clone(),
             is_created: Arc::clone(&self.is_created),
             closings: Arc::clone(&self.worker.closings),

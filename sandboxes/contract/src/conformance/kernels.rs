@@ -118,7 +118,7 @@ impl<'a> Notebook<'a> {
 
     pub(super) async fn is_unset(&mut self) -> Checked {
         let report = self.run(self.suite.programs.get).await;
-        report.raised("NameError")
+        report.raised(self.suite.programs.unset_error)
     }
 }
 
@@ -276,7 +276,7 @@ async fn changes(suite: &Suite<'_>, kernels: &dyn Kernels) -> Checked {
     }
     let removed = Change { content: Content::Removed, ..given_file("") };
     let cell = Cell { changes: vec![removed], ..notebook.cell(suite.programs.file) };
-    notebook.run_cell(&cell, &suite.limits()).await.raised("FileNotFoundError")
+    notebook.run_cell(&cell, &suite.limits()).await.raised(suite.programs.missing_file_error)
 }
 
 async fn internal(suite: &Suite<'_>, kernels: &dyn Kernels) -> Checked {

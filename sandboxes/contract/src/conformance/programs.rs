@@ -19,6 +19,14 @@ pub struct TestPrograms {
     pub warn: &'static str,
     /// Has 42 as its last expression.
     pub value: &'static str,
+    /// The name of the exception of [`get`](Self::get) where the variable is not set.
+    pub unset_error: &'static str,
+    /// The name of the exception of [`read`](Self::read) at the end of stdin.
+    pub end_error: &'static str,
+    /// The name of the exception of [`variable`](Self::variable) where it is not set.
+    pub no_variable_error: &'static str,
+    /// The name of the exception of [`file`](Self::file) where the file is missing.
+    pub missing_file_error: &'static str,
     /// Raises `ValueError` with the text `no good`, on line 2.
     pub raise: &'static str,
     /// Exits with code 3.
@@ -43,7 +51,7 @@ pub struct TestPrograms {
     pub hoard: &'static str,
     /// Sets the variable `kept`.
     pub set: &'static str,
-    /// Prints the variable `kept`; raises `NameError` where it is not set.
+    /// Prints the variable `kept`; raises [`unset_error`](Self::unset_error) where it is not set.
     pub get: &'static str,
     /// Prints a reading of the clock.
     pub clock: &'static str,
@@ -73,6 +81,10 @@ pub const PYTHON: TestPrograms = TestPrograms {
     count: "for word in ('one', 'two', 'three'):\n    print(word, flush=True)",
     warn: "import sys\nprint('careful', file=sys.stderr)",
     value: "x = 6\nx * 7",
+    unset_error: "NameError",
+    end_error: "EOFError",
+    no_variable_error: "KeyError",
+    missing_file_error: "FileNotFoundError",
     raise: "x = 1\nraise ValueError('no good')",
     exit: "import sys\nsys.exit(3)",
     read: "print(input())",
@@ -93,6 +105,37 @@ pub const PYTHON: TestPrograms = TestPrograms {
     tolerance: Duration::from_millis(500),
 };
 
+/// JavaScript. A backend's own test adds a module that the backend does not provide.
+pub const JAVASCRIPT: TestPrograms = TestPrograms {
+    language: Language::JavaScript,
+    hello: "console.log('hello')",
+    count: "for (const word of ['one', 'two', 'three']) console.log(word)",
+    warn: "console.error('careful')",
+    value: "const x = 6\nx * 7",
+    unset_error: "ReferenceError",
+    end_error: "Error",
+    no_variable_error: "Error",
+    missing_file_error: "Error",
+    raise: "const y = 1\nthrow Object.assign(new Error('no good'), { name: 'ValueError' })",
+    exit: "process.exit(3)",
+    read: "const line = readline()\nif (line === null) throw new Error('the end')\nconsole.log(line)",
+    file: "process.stdout.write(require('fs').readFileSync('given.txt', 'utf8'))\nnull",
+    write: "require('node:fs').writeFileSync('made.txt', 'made')",
+    read_made: "process.stdout.write(require('fs').readFileSync('made.txt', 'utf8'))\nnull",
+    variable: "console.log(process.env.GIVEN ?? (() => { throw new Error('no variable') })())",
+    spin: "for (;;) {}",
+    sleep: "await new Promise((resolve) => setTimeout(resolve, 3600_000))",
+    flood: "for (let i = 0; i < 50; i++) console.log('x'.repeat(99))",
+    hoard: "const held = new Uint8Array(200 * 1024 * 1024).fill(1)\nconsole.log(held.length)",
+    set: "const kept = 1",
+    get: "console.log(kept)",
+    clock: "console.log(process.hrtime.bigint() + BigInt(Date.now()))",
+    random: "console.log(Math.random())",
+    missing_module: None,
+    service: None,
+    tolerance: Duration::from_millis(500),
+};
+
 /// The directives of [`Scripted`](crate::scripted::Scripted).
 pub const SCRIPTED: TestPrograms = TestPrograms {
     language: Language::Python,
@@ -100,6 +143,10 @@ pub const SCRIPTED: TestPrograms = TestPrograms {
     count: "print one; print two; print three",
     warn: "eprint careful",
     value: "show 42",
+    unset_error: "NameError",
+    end_error: "EOFError",
+    no_variable_error: "KeyError",
+    missing_file_error: "FileNotFoundError",
     raise: "sleep 1ms\nraise ValueError no good",
     exit: "exit 3",
     read: "read",

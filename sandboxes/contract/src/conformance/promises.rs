@@ -130,7 +130,7 @@ async fn stdin(suite: &Suite<'_>) -> Checked {
 
 async fn stdin_end(suite: &Suite<'_>) -> Checked {
     let ran = suite.run(&suite.program(suite.programs.read).with_stdin("")).await?;
-    check(ran.output.error.as_ref().is_some_and(|failure| failure.name == "EOFError"), &ran)
+    check(ran.output.error.as_ref().is_some_and(|failure| failure.name == suite.programs.end_error), &ran)
 }
 
 async fn files(suite: &Suite<'_>) -> Checked {
@@ -153,7 +153,7 @@ async fn environment_own(suite: &Suite<'_>) -> Checked {
     let mut program = suite.program(suite.programs.variable);
     program.env = Some([("OTHER".to_owned(), "seen".to_owned())].into());
     let ran = suite.run(&program).await?;
-    check(ran.output.error.as_ref().is_some_and(|failure| failure.name == "KeyError"), &ran)
+    check(ran.output.error.as_ref().is_some_and(|failure| failure.name == suite.programs.no_variable_error), &ran)
 }
 
 async fn ends_in_time(suite: &Suite<'_>, source: &str) -> Checked {
@@ -188,7 +188,7 @@ async fn memory(suite: &Suite<'_>) -> Checked {
 }
 
 async fn unset(suite: &Suite<'_>, ran: &RunReport) -> Checked {
-    check(ran.output.error.as_ref().is_some_and(|failure| failure.name == "NameError"), ran)?;
+    check(ran.output.error.as_ref().is_some_and(|failure| failure.name == suite.programs.unset_error), ran)?;
     hello(suite).await
 }
 
