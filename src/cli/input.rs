@@ -21,6 +21,10 @@ pub(super) struct Source {
     /// The program itself.
     #[arg(short = 'c', long = "code", value_name = "CODE", conflicts_with = "file")]
     code: Option<String>,
+    /// The language of the program: python, javascript (js, node), typescript (ts) or another name of the HTTP API. By default
+    /// the end of FILE says it (.js, .mjs, .cjs, .ts, .mts, .cts), otherwise it is Python.
+    #[arg(short, long, value_name = "LANGUAGE")]
+    language: Option<Language>,
 }
 
 impl Source {
@@ -33,6 +37,15 @@ impl Source {
             }
             (None, None) => Err(CliError::usage("a program is required: FILE, - or -c CODE")),
         }
+    }
+
+    fn language(&self) -> Language {
+        let end = self.file.as_ref().and_then(|file| file.extension()?.to_str());
+        self.language.unwrap_or(match end {
+            Some("js" | "mjs" | "cjs") => Language::JavaScript,
+            Some("ts" | "mts" | "cts") => Language::TypeScript,
+            _ => Language::default(),
+        })
     }
 
     /// Returns the folder of the program's file, in which Python looks for modules first.
@@ -95,11 +108,12 @@ impl Inputs {
         for path in &self.files {
             files.add(path, &name(path)?, Copied::All)?;
         }
-        if let Some(folder) = source.folder() {
+        let language = source.language();
+        if let Some(folder) = source.folder().filter(|_| language == Language::Python) {
             files.add_modules(&folder, &code)?;
         }
         Ok(Program {
-            language: Language::default(),
+            language,
             source: code,
             stdin,
             files: files.files,

@@ -1,6 +1,7 @@
 //! The WebAssembly tier with the real guest: its promises to the tier and to Python programs.
 
 pub(crate) mod harness;
+mod javascript;
 pub(crate) mod kernels;
 mod limits;
 mod needs;

@@ -4,6 +4,7 @@
 //! any input. Its results are advice for routing and may be wrong about what a program does: isolation is the task of
 //! the sandboxes. Only a verdict of "deterministic" must never be wrong.
 
+mod javascript;
 mod profile;
 mod python;
 mod score;
@@ -77,6 +78,7 @@ type Analyser = fn(&Program) -> Profile;
 fn analyser(language: Language) -> Option<Analyser> {
     match language {
         Language::Python => Some(python::analyse),
+        Language::JavaScript | Language::TypeScript => Some(javascript::analyse),
         _ => None,
     }
 }
