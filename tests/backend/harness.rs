@@ -107,7 +107,7 @@ impl TestProgram {
     }
 
     pub(crate) async fn run(&self, backend: &dyn Backend) -> TestRun {
-        let mut sandbox = open(backend).await;
+        let mut sandbox = backend.open(&Spec::new(self.program.language)).await.unwrap();
         let (events, mut from) = Events::channel();
         let started = tokio::time::Instant::now();
         let mut output = Output::default();

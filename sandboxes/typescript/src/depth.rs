@@ -230,7 +230,9 @@ impl<'a> Scan<'a> {
         let ended = matches!(self.last, Last::Value | Last::Curly | Last::Round);
         if self.newline && ended && starts_value {
             let word = self.word();
-            if !CONTINUING.iter().any(|known| known.as_bytes() == word) && !(byte == b'{' && self.last != Last::Value) {
+            let continues = CONTINUING.iter().any(|known| known.as_bytes() == word);
+            let is_body = byte == b'{' && self.last != Last::Value;
+            if !continues && !is_body {
                 self.end_statement();
             }
         }

@@ -61,6 +61,19 @@ function installGlobals() {
     host.need('network', url);
     throw Object.assign(new TypeError('fetch failed'), { cause: Object.assign(new Error('getaddrinfo ENOTFOUND'), { code: 'ENOTFOUND' }) });
   });
+  // What the translation of decorators calls.
+  define('babelHelpers', {
+    decorate(decorators, target, key, descriptor) {
+      let value = key === undefined ? target : descriptor === null ? Object.getOwnPropertyDescriptor(target, key) : descriptor;
+      for (const decorator of [...decorators].reverse()) {
+        value = (key === undefined ? decorator(value) : descriptor === undefined ? decorator(target, key) : decorator(target, key, value)) || value;
+      }
+      if (key !== undefined && value && descriptor !== undefined) Object.defineProperty(target, key, value);
+      return value;
+    },
+    decorateParam: (index, decorator) => (target, key) => decorator(target, key, index),
+    decorateMetadata: () => () => {},
+  });
   absentGlobal('WebSocket', 'network');
   absentGlobal('EventSource', 'network');
   absentGlobal('XMLHttpRequest', 'network', 'XMLHttpRequest');
@@ -92,7 +105,8 @@ function installGlobals() {
 
 // Shows the value of the last expression.
 function show(value) {
-  if (value === undefined) return;
+  // What registers a listener or a timer gives back the object itself, which says nothing.
+  if (value === undefined || value instanceof require('events') || timers.isTimer(value)) return;
   const data = { 'text/plain': inspect(value) };
   if (typeof value === 'object' && value !== null && !host.isError(value)) {
     try {

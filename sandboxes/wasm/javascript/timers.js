@@ -198,5 +198,6 @@ for (const [callback, promised] of [[setTimeout, sleeping], [setImmediate, promi
 module.exports = {
   setTimeout, setInterval, setImmediate, clearTimeout, clearInterval, clearImmediate, promises,
 };
-const internal = { nextTick, queueMicrotask, later, settle, run, clear, onRejection, onFailure: (handler) => { failed = handler; } };
+const isTimer = (value) => value instanceof Timeout || value instanceof Immediate;
+const internal = { isTimer, nextTick, queueMicrotask, later, settle, run, clear, onRejection, onFailure: (handler) => { failed = handler; } };
 for (const [name, value] of Object.entries(internal)) Object.defineProperty(module.exports, name, { value, enumerable: false });

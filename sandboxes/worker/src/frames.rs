@@ -258,7 +258,7 @@ mod tests {
     /// another version are refused by that number; without it they would misread the frames.
     #[test]
     fn the_bytes_of_each_frame_are_those_of_this_protocol() {
-        assert_eq!(crate::protocol::PROTOCOL, 2);
+        assert_eq!(crate::protocol::PROTOCOL, 3);
         let limits = || Limits { wall: Duration::from_secs(3), memory: 5, output: 7, ..Limits::default() };
         let (program, cell) = (Program::python("a"), Cell { source: "b".into(), ..Cell::default() });
         let orders = [
@@ -303,7 +303,7 @@ mod tests {
     /// Of protocol 2.
     const FRAMES: [&str; 10] = [
         "00000161000000000300050701",
-        "0101010000016200000000000300050701",
+        "010101010000016200000000000300050701",
         "0201016300c0843d",
         "0301",
         "04",

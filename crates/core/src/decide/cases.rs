@@ -89,6 +89,9 @@ struct Case {
     kind: RequestKind,
     #[serde(default)]
     code: String,
+    /// The language of the code; default: Python.
+    #[serde(default)]
+    language: Language,
     /// The configured tiers, of those that the file describes; default: all.
     tiers: Option<Vec<String>>,
     user: Option<String>,
@@ -150,8 +153,8 @@ impl Case {
 
     fn request(&self) -> Result<Request, String> {
         let request_limits = RequestLimits::default();
-        let mut request =
-            Request::new(Program::python(&self.code), &request_limits).map_err(|invalid| invalid.to_string())?;
+        let mut request = Request::new(Program::new(self.language, &self.code), &request_limits)
+            .map_err(|invalid| invalid.to_string())?;
         request.kind = self.kind;
         request.isolation = self.isolation;
         request.tier = self.tier.as_deref().map(TierName::from);

@@ -167,7 +167,7 @@ impl Zygote {
                 }
                 Err(fault) => WorkerReport::ProgramEnded(Err(fault)),
             },
-            WorkerCommand::RunCell { kernel, options, cell, limits } => {
+            WorkerCommand::RunCell { kernel, language: _, options, cell, limits } => {
                 match self.start_cell(kernel, options, cell, limits, connection) {
                     Ok(run) => {
                         self.busy_kernels += 1;

@@ -66,7 +66,7 @@ fn parse(program: &Program, lines: &Lines) -> Profile {
                     text: diagnostic.map_or_else(String::new, |found| found.message.to_string()),
                     line: diagnostic
                         .and_then(|found| found.labels.iter().next())
-                        .map(|label| lines.line(u32::try_from(label.offset()).unwrap_or(u32::MAX))),
+                        .map(|label| lines.line(label.offset())),
                 });
             }
         }

@@ -326,7 +326,7 @@ impl<'a> Visit<'a> for Survey<'_> {
     fn visit_identifier_reference(&mut self, identifier: &IdentifierReference<'a>) {
         match identifier.name.as_str() {
             "fetch" | "WebSocket" | "XMLHttpRequest" | "EventSource" => {
-                self.add(StaticEffect::Network, identifier.span)
+                self.add(StaticEffect::Network, identifier.span);
             }
             "Worker" | "SharedArrayBuffer" => self.add(StaticEffect::Threads, identifier.span),
             "performance" => self.add(StaticEffect::Clock, identifier.span),

@@ -5,6 +5,7 @@ mod determinism;
 mod effects;
 mod hostile;
 mod imports;
+mod javascript;
 mod side_effects;
 mod training;
 pub(crate) mod workloads;
