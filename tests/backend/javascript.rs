@@ -1,11 +1,22 @@
 //! JavaScript and TypeScript: what programs see, what is observed of them, and that nothing gets out.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
+use switchtower_contract::scripted::{Scripted, Settings};
 use switchtower_contract::{
-    Backend, Cell, Content, Effect, Events, Exit, Fault, File, Kernel, KernelOptions, Language, Limits, Need, Output,
-    Program,
+    Backend, Cell, Content, Effect, Events, Exit, Fault, File, Isolation, Kernel, KernelOptions, Language, Languages,
+    Limits, Modules, Need, Output, Program,
 };
+use switchtower_core::cache::{self, CacheStatus, ResultCache};
+use switchtower_core::clock::WallClock;
+use switchtower_core::decide::SharedRules;
+use switchtower_core::quota::{self, Quota};
+use switchtower_core::record::{self, Recorder};
+use switchtower_core::request::{Request, RequestLimits};
+use switchtower_core::router::{Parts, Router};
+use switchtower_core::seed::Seed;
+use switchtower_core::tier::{self, Tier, Tiers};
 
 use super::harness::{TestProgram, TestRun, harness};
 
@@ -236,6 +247,61 @@ fn hostile_programs_end_and_the_next_one_runs() {
         assert!(matches!(ran.exit(), Exit::Raised | Exit::Killed), "{}: {ran:#?}", &source[..40]);
     }
     assert_eq!(javascript("console.log([1].length)").in_worker().stdout(), "1\n");
+}
+
+/// The whole request path, with the tier under test and a scripted machine that runs JavaScript with packages.
+fn router() -> Router {
+    let seed = Seed::fixed(1);
+    let mut machine = Settings::default();
+    machine.offer.languages = Languages::only(Language::JavaScript, Modules::Any);
+    machine.offer.isolation = Isolation::MicroVm;
+    (machine.offer.machine, machine.offer.effectful, machine.offer.observes) = (true, true, false);
+    let workers: Arc<dyn Backend> = harness().workers.clone();
+    let tier = |name: &str, backend| Tier::new(name.into(), backend, tier::Config::default(), &seed);
+    let wall = WallClock::starting_at(UNIX_EPOCH);
+    Router::new(Parts {
+        quota: Quota::new(&quota::Config::default()),
+        rules: SharedRules::builtin(),
+        cache: ResultCache::new(&cache::Config::default()),
+        tiers: Tiers::new([tier("wasm", workers), tier("machine", Arc::new(Scripted::new(1, machine)))]),
+        recorder: Recorder::new(&record::Config::default(), wall).unwrap(),
+        wall,
+        seed,
+    })
+}
+
+#[test]
+fn an_equal_program_is_answered_from_the_cache_unless_it_reads_what_differs() {
+    harness().block_on(async {
+        let router = Arc::new(router());
+        for (source, second) in [
+            ("console.log([3, 1, 2].toSorted().join())", CacheStatus::Hit),
+            ("setTimeout(() => console.log('later'), 100)", CacheStatus::Hit),
+            ("console.log(Math.random())", CacheStatus::Miss),
+            ("if ([1].length === 2) console.log(Date.now())", CacheStatus::Miss),
+            ("console.log(process.pid)", CacheStatus::Miss),
+        ] {
+            let ask = || Request::new(Program::new(Language::JavaScript, source), &RequestLimits::default()).unwrap();
+            let first = router.execute(ask(), None).await.unwrap();
+            assert_eq!((first.tier.as_str(), first.cache), ("wasm", CacheStatus::Miss), "{source}");
+            assert_eq!(router.execute(ask(), None).await.unwrap().cache, second, "{source}");
+        }
+    });
+}
+
+#[test]
+fn a_program_moves_on_when_it_needs_what_the_sandbox_does_not_have() {
+    harness().block_on(async {
+        let router = Arc::new(router());
+        for source in [
+            "const name = 'lod' + 'ash'\nrequire(name)",
+            "import x from 'lodash'",
+            "eval('require(\"child_process\")')",
+        ] {
+            let request = Request::new(Program::new(Language::JavaScript, source), &RequestLimits::default()).unwrap();
+            assert_eq!(router.execute(request, None).await.unwrap().tier.as_str(), "machine", "{source}");
+        }
+    });
 }
 
 /// A kernel and the number of its cells.
