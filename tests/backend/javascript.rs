@@ -246,6 +246,21 @@ fn hostile_programs_end_and_the_next_one_runs() {
         let ran = javascript(&source).in_worker();
         assert!(matches!(ran.exit(), Exit::Raised | Exit::Killed), "{}: {ran:#?}", &source[..40]);
     }
+    // What the prelude uses is the program's to break, for itself.
+    for source in [
+        "JSON.stringify = () => '{'; ({})",
+        "JSON.parse = () => null; String.prototype.split = null; [1]",
+        "Promise.prototype.then = () => { throw 1 }; async function f() {}\nf()",
+        "Error.prepareStackTrace = () => { throw 1 }; null.x",
+        "Object.defineProperty(Object.prototype, 'get', { value: 1 }); class A {}\nnew A()",
+        "globalThis.Array = globalThis.Map = globalThis.Symbol = undefined; [1]",
+        "throw { get name() { throw 1 }, toString() { throw 2 } }",
+        "throw new Error('x'.repeat(5e7))",
+        "require('x'.repeat(1e6))",
+        "console.log(new Proxy({}, { get() { throw 1 }, ownKeys() { throw 2 } }))",
+    ] {
+        assert!(javascript(source).in_worker().ended.is_ok(), "{source}");
+    }
     assert_eq!(javascript("console.log([1].length)").in_worker().stdout(), "1\n");
 }
 

@@ -7,9 +7,6 @@ use wasmtime::AsContextMut;
 use super::exports::{Exports, Value};
 use super::host::Host;
 
-/// Most bytes of one text or block of bytes that a program gives to the host at once.
-const MAX_BYTES: usize = 256 << 20;
-
 /// Access to the values of one instance.
 pub(super) struct Values<S> {
     pub(super) store: S,
@@ -198,7 +195,7 @@ impl<S: AsContextMut<Data = Host>> Values<S> {
     fn read(&mut self, at: u32, length: u32) -> wasmtime::Result<Vec<u8>> {
         let (at, length) = (at as usize, length as usize);
         let memory = self.exports.memory.data(&self.store);
-        let end = at.checked_add(length).filter(|end| *end <= memory.len() && length <= MAX_BYTES);
+        let end = at.checked_add(length).filter(|end| *end <= memory.len());
         let bytes = end.map(|end| memory[at..end].to_vec());
         bytes.ok_or_else(|| wasmtime::Error::msg("the engine named memory that it does not have"))
     }

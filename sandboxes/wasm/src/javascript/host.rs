@@ -18,6 +18,10 @@ use crate::shared_run::SharedRun;
 
 /// Most random bytes of one call.
 const MAX_RANDOM: f64 = 65_536.0;
+/// Most bytes of the name of an error, and of what a need is for.
+const MAX_DETAIL: usize = 1 << 10;
+/// Most bytes of the message of an error, and of its traceback.
+const MAX_ERROR: usize = 256 << 10;
 /// WASI: the call is not supported.
 const NOT_SUPPORTED: i32 = 52;
 
@@ -187,6 +191,12 @@ fn call(store: Store<'_>, name: i32, length: i32, _this: i32, count: i32, given:
     values.reply(reply)
 }
 
+/// Returns the beginning of a text.
+fn cut(mut text: String, most: usize) -> String {
+    text.truncate(text.floor_char_boundary(most));
+    text
+}
+
 /// Runs one of [`FUNCTIONS`].
 fn function(values: &mut Values<Store<'_>>, name: &str, given: &[Value]) -> wasmtime::Result<Reply> {
     let run = values.store.data().run.clone();
@@ -202,8 +212,10 @@ fn function(values: &mut Values<Store<'_>>, name: &str, given: &[Value]) -> wasm
         "show" => {
             let data = values.text(arg(0))?;
             let main = values.is(|exports| &exports.boolean, arg(1))?;
-            let data = serde_json::from_str(&data).map_err(|e| wasmtime::Error::msg(format!("a shown value: {e}")))?;
-            run.lock().output.show(data, main);
+            // A program that replaced what the prelude uses may give anything.
+            if let Ok(data) = serde_json::from_str(&data) {
+                run.lock().output.show(data, main);
+            }
             Reply::Undefined
         }
         "monotonic" => Reply::Number(run.lock().monotonic().as_secs_f64() * 1000.0),
@@ -222,7 +234,7 @@ fn function(values: &mut Values<Store<'_>>, name: &str, given: &[Value]) -> wasm
             Reply::Undefined
         }
         "need" => {
-            let detail = values.text(arg(1))?;
+            let detail = cut(values.text(arg(1))?, MAX_DETAIL);
             let need = match values.text(arg(0))?.as_str() {
                 "files" => Need::Files(detail),
                 "network" => Need::Network(detail),
@@ -252,7 +264,9 @@ fn function(values: &mut Values<Store<'_>>, name: &str, given: &[Value]) -> wasm
             values.eval(&code, &name, flags)?.map_or(Reply::Thrown, Reply::Value)
         }
         "fail" => {
-            let [name, value, traceback] = [values.text(arg(0))?, values.text(arg(1))?, values.text(arg(2))?];
+            let name = cut(values.text(arg(0))?, MAX_DETAIL);
+            let [value, traceback] = [arg(1), arg(2)].map(|text| values.text(text).map(|text| cut(text, MAX_ERROR)));
+            let (value, traceback) = (value?, traceback?);
             let line = Some(values.number(arg(3))? as u32).filter(|line| *line > 0);
             values.store.data_mut().failure = Some(Failure { name, value, traceback, line });
             Reply::Undefined
