@@ -101,7 +101,7 @@ async fn a_cell_that_cannot_start_is_refused_with_a_status_or_with_an_error_row_
     422 {"detail":[{"loc":["body"],"msg":"missing field `code` at line 1 column 14","type":"value_error"}]} []
     422 {"detail":[{"loc":["body"],"msg":"invalid type: integer `3`, expected a map at line 1 column 24","type":"value_error"}]} []
     400 code must be at most 1048576 bytes, this has 1048577 []
-    200 {"name":"SandboxCapabilityError","traceback":"no tier can run this: a cell in r needs a cloud sandbox: set E2B_API_KEY","type":"error","value":"no tier can run this: a cell in r needs a cloud sandbox: set E2B_API_KEY"} {"type":"end_of_execution"} []
+    200 {"name":"SandboxCapabilityError","traceback":"no tier can run this: a cell in r needs a machine: set E2B_API_KEY","type":"error","value":"no tier can run this: a cell in r needs a machine: set E2B_API_KEY"} {"type":"end_of_execution"} []
     200 {"execution_count":1,"type":"number_of_executions"} {"name":"ModuleNotFoundError","traceback":"line 1\nModuleNotFoundError: No module named 'pandas'\n","type":"error","value":"No module named 'pandas'"} {"text":"[switchtower] it needs the module pandas; set E2B_API_KEY\n","timestamp":"2025-07-31T02:14:51.023000+00:00","type":"stderr"} {"type":"end_of_execution"} []
     429 rate limit exceeded; retry after 60s [60]
     "#);
@@ -184,7 +184,7 @@ async fn contexts_are_opened_listed_restarted_and_closed() {
     assert_eq!(unknown, (500, json!("Failed to create context: no directory /tmp/none")));
     let (status, message) = open(&client, &sandbox, json!({ "language": "r" })).await;
     assert_eq!(status, 500);
-    let why = "no tier can run this: a context for r needs a cloud sandbox: set E2B_API_KEY";
+    let why = "no tier can run this: a context for r needs a machine: set E2B_API_KEY";
     assert_eq!(message, json!(format!("Failed to create context: {why}")));
 }
 

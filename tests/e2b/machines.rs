@@ -26,7 +26,7 @@ async fn without_machines_a_process_is_refused_by_a_connect_error() {
     });
     assert_eq!((cell.as_str(), waited), ("number 1 | end", Duration::ZERO));
     assert_eq!((started.status, started.header("content-type")), (200, "application/connect+json"));
-    let why = "a command needs a cloud sandbox: set E2B_API_KEY";
+    let why = "a command needs a machine: set E2B_API_KEY";
     let error = format!(r#"2 {{"error":{{"code":"permission_denied","message":"{why}"}}}}"#);
     assert_eq!(frames(&started.bytes), [error.as_str()]);
     // A sandbox that reaches nothing is no exception.
@@ -52,8 +52,8 @@ async fn a_command_fails_when_the_cloud_is_full_and_the_sandbox_stays_usable() {
     let outside = client.send(sandbox.to(ENVD, "GET /files?path=/etc/hosts", Body::empty())).await;
     let text = frames(&started.bytes).join("\n");
     insta::assert_snapshot!(format!("{text}\n{}", outside.status_and_body()), @r#"
-    2 {"error":{"code":"internal","message":"a command needs a cloud sandbox: unavailable: e2b: refused: 20 are running"}}
-    500 {"code":500,"message":"the file /etc/hosts needs a cloud sandbox: unavailable: e2b: refused: 20 are running"}
+    2 {"error":{"code":"internal","message":"a command needs a machine: unavailable: e2b: refused: 20 are running"}}
+    500 {"code":500,"message":"the file /etc/hosts needs a machine: unavailable: e2b: refused: 20 are running"}
     "#);
     assert_eq!(client.execute(&sandbox, "x").await, "number 2 | result 1 | end");
 }

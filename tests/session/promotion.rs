@@ -222,7 +222,7 @@ async fn if_no_machine_is_available_the_error_says_so_and_when_to_retry() {
     unavailable: e2b: Circuit breaker is OPEN [59]
     unavailable: e2b: Circuit breaker is OPEN [59]
     its own exception [0]
-    no tier can run this: a command needs a cloud sandbox: set E2B_API_KEY [0]
+    no tier can run this: a command needs a machine: set E2B_API_KEY [0]
     ");
 }
 

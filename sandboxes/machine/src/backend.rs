@@ -20,6 +20,49 @@ use crate::{assets, self_test};
 
 /// The longest run.
 const MAX_WALL: Duration = Duration::from_secs(3600);
+/// The modules that node 18 and later have without packages.
+const NODE_MODULES: [&str; 40] = [
+    "assert",
+    "async_hooks",
+    "buffer",
+    "child_process",
+    "cluster",
+    "console",
+    "constants",
+    "crypto",
+    "dgram",
+    "diagnostics_channel",
+    "dns",
+    "domain",
+    "events",
+    "fs",
+    "http",
+    "http2",
+    "https",
+    "inspector",
+    "module",
+    "net",
+    "node",
+    "os",
+    "path",
+    "perf_hooks",
+    "process",
+    "punycode",
+    "querystring",
+    "readline",
+    "repl",
+    "stream",
+    "string_decoder",
+    "sys",
+    "timers",
+    "tls",
+    "tty",
+    "url",
+    "util",
+    "v8",
+    "vm",
+    "worker_threads",
+];
 /// When to try again where the maximum of machines runs.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -52,6 +95,20 @@ pub(crate) struct Found {
     pub(crate) versions: Vec<(String, String)>,
     /// The modules that Python can import; `None`: not known yet.
     pub(crate) modules: Option<Arc<BTreeSet<String>>>,
+}
+
+impl Found {
+    /// Returns the modules of programs in a language. Those of a shell's commands are Python's: that is what they install and
+    /// import.
+    fn modules_of(&self, language: Language) -> Modules {
+        match language {
+            Language::Python | Language::Bash => {
+                self.modules.as_ref().map_or(Modules::Any, |modules| Modules::Named(Arc::clone(modules)))
+            }
+            Language::JavaScript | Language::TypeScript => Modules::named(NODE_MODULES),
+            Language::C | Language::Cpp | Language::R | Language::Java => Modules::Any,
+        }
+    }
 }
 
 /// The local machines of this process. The first one starts with the first use, or by [`ensure_started`](Self::ensure_started).
@@ -173,8 +230,7 @@ impl Backend for Machines {
     fn offer(&self) -> Offer {
         let found = self.0.found();
         Offer {
-            languages: found.languages.clone(),
-            modules: found.modules.as_ref().map_or(Modules::Any, |modules| Modules::Named(Arc::clone(modules))),
+            languages: found.languages.iter().map(|language| (*language, found.modules_of(*language))).collect(),
             isolation: self.0.isolation,
             location: Location::Local,
             machine: true,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Cell, CellOutcome, Events, Fault, Kernel, KernelOptions, Language, Limits};
+use switchtower_contract::{Cell, CellOutcome, Events, Exit, Fault, Kernel, KernelOptions, Language, Limits};
+use switchtower_typescript::Imports;
 use tokio::time::{Instant, timeout_at};
 
 use crate::files;
@@ -12,6 +13,7 @@ use crate::kernel_process::{KernelProcess, Operation, RunEnd};
 use crate::language::HOME;
 use crate::output::RunOutput;
 use crate::shared::SharedInstance;
+use crate::translate;
 
 /// Most bytes that code of Switchtower's own prints.
 const INTERNAL_OUTPUT: u64 = 512 << 20;
@@ -98,17 +100,29 @@ impl Kernel for MachineKernel {
         };
         let late = || Fault::Unavailable { reason: "the kernel was not ready in time".to_owned() };
         timeout_at(deadline, ready).await.unwrap_or_else(|_| Err(late()))?;
+        let mut output = RunOutput::new(events, limits.output);
+        let source = match translate::code(self.language, &cell.source, Imports::All) {
+            Ok(source) => source,
+            Err(failure) => {
+                output.fail(failure).await;
+                let outcome = self.machine.outcome(RunEnd::Code(Exit::Raised), &before, false);
+                return Ok(CellOutcome { outcome, changes: Vec::new(), tape: None, alive: true });
+            }
+        };
         let options = (!self.has_options).then(|| self.options.clone());
         self.has_options = true;
         let operation = Operation::Cell {
-            source: &cell.source,
+            source: &source,
             number: cell.number,
             env: &cell.env,
             stdin: cell.stdin.as_deref(),
             options: options.as_ref(),
         };
-        let mut output = RunOutput::new(events, limits.output);
         let end = self.execute(&operation, deadline, &mut output).await?;
+        if self.language == Language::Bash {
+            // As E2B's kernel, which sends whole lines.
+            output.end_line().await;
+        }
         let truncated = output.finish().await;
         let outcome = self.machine.outcome(end, &before, truncated);
         Ok(CellOutcome { outcome, changes: Vec::new(), tape: None, alive: true })

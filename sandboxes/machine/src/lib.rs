@@ -34,6 +34,7 @@ mod sandbox;
 mod self_test;
 mod shared;
 mod template;
+mod translate;
 mod user_ids;
 
 pub use backend::Machines;

@@ -29,7 +29,7 @@ pub(crate) struct LocalMachine {
 #[async_trait]
 impl Kernels for LocalMachine {
     async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Fault::check_language(language, &self.languages)?;
+        Fault::check_language(language, |given| self.languages.contains(&given))?;
         Ok(Box::new(MachineKernel::open(self.instance.clone(), language, options.clone()).await?))
     }
 }

@@ -10,6 +10,8 @@ pub(crate) struct RunOutput<'a> {
     buffer: OutputBuffer,
     ready: Arc<Mutex<Vec<Event>>>,
     events: &'a Events,
+    /// The last byte of standard output.
+    last: Option<u8>,
 }
 
 /// How often gathered text is sent on.
@@ -24,12 +26,22 @@ impl<'a> RunOutput<'a> {
             queue.lock().unwrap_or_else(PoisonError::into_inner).push(event);
             true
         });
-        Self { buffer: OutputBuffer::open(send, limit), ready, events }
+        Self { buffer: OutputBuffer::open(send, limit), ready, events, last: None }
     }
 
     pub(crate) async fn write(&mut self, stream: StdStream, bytes: &[u8]) {
         self.buffer.write(stream, bytes);
+        if stream == StdStream::Stdout {
+            self.last = bytes.last().copied().or(self.last);
+        }
         self.forward().await;
+    }
+
+    /// Ends the last line of standard output, where it has no end.
+    pub(crate) async fn end_line(&mut self) {
+        if self.last.is_some_and(|last| last != b'\n') {
+            self.write(StdStream::Stdout, b"\n").await;
+        }
     }
 
     pub(crate) async fn show(&mut self, data: MimeBundle, main: bool) {

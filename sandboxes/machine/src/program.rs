@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use serde_json::json;
 use switchtower_contract::{Events, Exit, Failure, Fault, Language, Limits, Need, Outcome, Program};
+use switchtower_typescript::Imports;
 use switchtower_worker::output::StdStream;
 use tokio::time::{Instant, sleep_until};
 
@@ -15,6 +16,7 @@ use crate::kernel_process::{KernelProcess, Operation, RunEnd};
 use crate::language::{Compiler, HOME, USER, compiler};
 use crate::output::{RunOutput, TICK};
 use crate::shared::SharedInstance;
+use crate::translate;
 
 /// Most bytes of a compiled program that is kept.
 const MAX_COMPILED: usize = 16 << 20;
@@ -115,9 +117,16 @@ impl ProgramRun<'_> {
 
     /// Runs the program in a process of its language's kernel.
     async fn interpret(&self, client: &InitClient, output: &mut RunOutput<'_>) -> Result<RunEnd, Fault> {
+        let source = match translate::code(self.program.language, &self.program.source, Imports::Used) {
+            Ok(source) => source,
+            Err(failure) => {
+                output.fail(failure).await;
+                return Ok(RunEnd::Code(Exit::Raised));
+            }
+        };
         let mut process = KernelProcess::start(client, self.program.language, &BTreeMap::new(), None).await?;
         let operation = Operation::Program {
-            source: &self.program.source,
+            source: &source,
             stdin: self.program.stdin.as_deref(),
             env: self.program.env.as_ref(),
         };

@@ -37,7 +37,7 @@ impl MachineSandbox {
 impl Sandbox for MachineSandbox {
     async fn run(&mut self, program: &Program, limits: &Limits, events: &Events) -> Result<Outcome, Fault> {
         let deadline = Instant::now() + limits.wall;
-        Fault::check_language(program.language, &self.shared.languages())?;
+        Fault::check_language(program.language, |given| self.shared.languages().contains(&given))?;
         let interpreter = InterpreterId::next();
         let machine = self.instance()?.share();
         let run = ProgramRun { machine: &machine, compiled: &self.shared.compiled, program, limits, deadline };

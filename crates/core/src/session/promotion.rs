@@ -32,6 +32,8 @@ pub(super) struct Promotion<'a> {
     /// Tiers of machines, the preferred one first.
     pub(super) tiers: &'a [TierName],
     pub(super) reason: &'a str,
+    /// Whether a cell of the context follows, which needs its kernel.
+    pub(super) for_cell: bool,
     pub(super) deadline: Instant,
     pub(super) attempts: &'a mut Vec<Attempt>,
 }
@@ -58,7 +60,7 @@ impl Session {
         if let Some(machine) = self.machine() {
             return Ok(machine);
         }
-        let (tiers, reason) = (self.machine_tiers()?, format!("{need} needs a cloud sandbox"));
+        let (tiers, reason) = (self.machine_tiers()?, format!("{need} needs a machine"));
         if tiers.is_empty() {
             return Err(no_machine(self, &reason));
         }
@@ -71,7 +73,8 @@ impl Session {
                 state = context.lock() => state,
             };
             let deadline = Instant::now() + PROMOTION_TIMEOUT;
-            let promotion = Promotion { tiers: &tiers, reason: &reason, deadline, attempts: &mut Vec::new() };
+            let attempts = &mut Vec::new();
+            let promotion = Promotion { tiers: &tiers, reason: &reason, for_cell: false, deadline, attempts };
             move_context(self, &context, &mut state, promotion).await?;
             self.machine().ok_or_else(|| self.not_running())
         };
@@ -106,7 +109,7 @@ pub(super) async fn move_context(
     state: &mut ContextState,
     promotion: Promotion<'_>,
 ) -> Result<(), Error> {
-    let Promotion { tiers, reason, deadline, attempts } = promotion;
+    let Promotion { tiers, reason, for_cell, deadline, attempts } = promotion;
     let mut machine_move = session.machine_slot().begin_move().await;
     if let Some(machine) = machine_move.existing() {
         return move_to_existing(session, context, state, machine).await;
@@ -118,7 +121,7 @@ pub(super) async fn move_context(
     };
     let mut retries = MAX_RETRIES;
     loop {
-        let promotion = Promotion { tiers, reason, deadline, attempts: &mut *attempts };
+        let promotion = Promotion { tiers, reason, for_cell, deadline, attempts: &mut *attempts };
         match move_session(session, context, state, exported.as_ref(), promotion, &mut machine_move).await {
             Ok(()) => return Ok(()),
             // A prewarmed machine may turn out to be gone; another one may work.
@@ -143,7 +146,7 @@ async fn move_session(
     promotion: Promotion<'_>,
     machine_move: &mut MachineMove<'_>,
 ) -> Result<(), Error> {
-    let reason = promotion.reason;
+    let (reason, for_cell) = (promotion.reason, promotion.for_cell);
     let machine = Arc::new(lease(session, promotion).await?);
     let tier = session.services().tier(machine.tier())?;
     let destination = MachineDestination {
@@ -152,7 +155,11 @@ async fn move_session(
         files: MachineFiles::Absent,
         is_online: session.network().is_open(),
     };
-    let kernel = open_restored(session, context, state, exported, &destination).await?;
+    // A context in which nothing has run gets its kernel with its first cell.
+    let kernel = match (exported, state.history().is_empty()) {
+        (None, true) if !for_cell => None,
+        _ => Some(open_restored(session, context, state, exported, &destination).await?),
+    };
     let others: Vec<_> = session.contexts().all().into_iter().filter(|other| other.id() != context.id()).collect();
     let mut touched = state.history().touched_paths().clone();
     let others = restore_idle(session, &others, &destination, &mut touched).await;
@@ -181,7 +188,9 @@ async fn move_session(
     tracing::info!(session = session.id(), tier = tier.name().as_str(), reason, "a session moved to a machine");
     machine_move.complete(Arc::clone(&machine));
     session.files().drop_contents();
-    state.place_remotely(kernel);
+    if let Some(kernel) = kernel {
+        state.place_remotely(kernel);
+    }
     for mut other in others {
         other.state.place_remotely(other.kernel);
     }
@@ -269,7 +278,7 @@ async fn restore_idle<'a>(
 
 /// Leases a machine from the first of these tiers that has one available.
 async fn lease(session: &Session, promotion: Promotion<'_>) -> Result<LeasedMachine, Error> {
-    let Promotion { tiers, reason, deadline, attempts } = promotion;
+    let Promotion { tiers, reason, deadline, attempts, .. } = promotion;
     let mut error = no_machine(session, reason);
     let network = session.network();
     for name in tiers {

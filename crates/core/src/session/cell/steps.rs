@@ -158,7 +158,8 @@ impl CellRun<'_> {
     }
 
     async fn promote(&mut self, tiers: &[TierName], reason: &str) -> Result<(), Error> {
-        let promotion = Promotion { tiers, reason, deadline: self.deadline, attempts: &mut *self.attempts };
+        let (deadline, attempts) = (self.deadline, &mut *self.attempts);
+        let promotion = Promotion { tiers, reason, for_cell: true, deadline, attempts };
         move_context(self.session, self.context, self.state, promotion).await
     }
 

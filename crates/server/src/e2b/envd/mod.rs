@@ -161,7 +161,7 @@ fn metrics(sandbox: &SandboxHandle) -> serde_json::Value {
 fn refused(error: &Error, need: &str, parts: &Parts) -> Response {
     let sentence = match error {
         Error::NoTier { reason } | Error::NotMovable { reason } => reason.clone(),
-        other => format!("{need} needs a cloud sandbox: {}", other.public_message()),
+        other => format!("{need} needs a machine: {}", other.public_message()),
     };
     if is_rpc(&parts.headers, parts.uri.path()) {
         return connect::Error::new(connect_code(error.kind()), sentence).response(&parts.headers);
