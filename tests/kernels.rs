@@ -299,6 +299,14 @@ impl Machine for ScriptedMachine {
         Ok(true)
     }
 
+    async fn export_files(&self, _max_bytes: u64) -> Result<Vec<Change>, Fault> {
+        Ok(Vec::new())
+    }
+
+    async fn has_processes(&self) -> Result<bool, Fault> {
+        Ok(false)
+    }
+
     async fn set_network(&self, network: &NetworkPolicy) -> Result<(), Fault> {
         self.backend.state.note(format!("network {}", network.deny_out.join(" ")));
         Ok(())

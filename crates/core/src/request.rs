@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Isolation, Program, byte_size, duration, rounded};
+use switchtower_contract::{Isolation, Language, Program, byte_size, duration, rounded};
 
 use crate::route::TierName;
 use crate::schema::Storable;
@@ -62,11 +62,12 @@ impl Request {
         .checked(request_limits)
     }
 
-    /// Returns a request for a machine, for a command, a port or a file of a session. The rules route it; it has no program.
-    pub fn command(caller: Caller, timeout: Duration) -> Self {
+    /// Returns a request for a machine, for a command, a port or a file of a session. The rules route it. `line`: the command, as
+    /// a line for a shell; empty for all else.
+    pub fn command(caller: Caller, timeout: Duration, line: &str) -> Self {
         Self {
             kind: RequestKind::Command,
-            program: Program::python(""),
+            program: Program::new(Language::Bash, line),
             caller,
             priority: Priority::Normal,
             tier: None,

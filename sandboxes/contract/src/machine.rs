@@ -31,6 +31,13 @@ pub trait Machine: Kernels {
     /// keeps metadata; if not, the file is written without it.
     async fn write_with(&self, path: &str, content: Bytes, metadata: &BTreeMap<String, String>) -> Result<bool, Fault>;
 
+    /// Returns the files of its users, as changes that make them on another machine. Fails where they have more bytes than
+    /// `max_bytes`, or the machine cannot list them.
+    async fn export_files(&self, max_bytes: u64) -> Result<Vec<Change>, Fault>;
+
+    /// Returns whether a process of a client runs on it.
+    async fn has_processes(&self) -> Result<bool, Fault>;
+
     /// Replaces what the machine reaches on the internet. Its ports keep their policy.
     async fn set_network(&self, network: &NetworkPolicy) -> Result<(), Fault>;
 

@@ -88,6 +88,14 @@ impl Machine for CloudMachine {
         written.await.map_err(|error| error.fault())
     }
 
+    async fn export_files(&self, _max_bytes: u64) -> Result<Vec<Change>, Fault> {
+        Err(Fault::Refused { reason: "the files of a cloud sandbox stay there".to_owned(), retry_after: None })
+    }
+
+    async fn has_processes(&self) -> Result<bool, Fault> {
+        Err(Fault::Refused { reason: "the processes of a cloud sandbox are not listed".to_owned(), retry_after: None })
+    }
+
     async fn set_network(&self, network: &NetworkPolicy) -> Result<(), Fault> {
         let set = async {
             let shared = self.shared()?;

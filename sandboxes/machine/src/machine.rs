@@ -62,6 +62,14 @@ impl Machine for LocalMachine {
         files::write_with(&self.instance.client()?, path, content, metadata).await.map(|()| true)
     }
 
+    async fn export_files(&self, max_bytes: u64) -> Result<Vec<Change>, Fault> {
+        files::export(&self.instance.client()?, max_bytes).await
+    }
+
+    async fn has_processes(&self) -> Result<bool, Fault> {
+        files::has_processes(&self.instance.client()?).await
+    }
+
     async fn set_network(&self, _network: &NetworkPolicy) -> Result<(), Fault> {
         // It reaches nothing anyway, so every policy holds.
         self.instance.client().map(drop)

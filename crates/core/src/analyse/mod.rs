@@ -8,6 +8,7 @@ mod javascript;
 mod profile;
 mod python;
 mod score;
+mod shell;
 pub mod summary;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -41,6 +42,11 @@ pub fn side_effects_before_import(program: &Program, line: u32) -> SideEffects {
 /// Returns whether a module's top-level name is that of a well-known package, rather than of a module of the caller's.
 pub fn is_known_package(top: &str) -> bool {
     python::is_known_package(top)
+}
+
+/// Returns the module that a distribution of Python brings, where its name is another.
+fn module_of_distribution(name: &str) -> Option<&'static str> {
+    python::packages::module_of_distribution(name)
 }
 
 /// What is known of a module that a program imports and a tier lacks.
@@ -79,6 +85,7 @@ fn analyser(language: Language) -> Option<Analyser> {
     match language {
         Language::Python => Some(python::analyse),
         Language::JavaScript | Language::TypeScript => Some(javascript::analyse),
+        Language::Bash => Some(shell::analyse),
         _ => None,
     }
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use switchtower_contract::{Isolation, Language};
 
 use crate::analyse::{self, Class, Profile, StaticEffect};
-use crate::request::Request;
+use crate::request::{Request, RequestKind};
 use crate::route::{Route, TierName, TierStatus};
 use crate::schema::Storable;
 
@@ -78,7 +78,9 @@ impl Rules {
         let language = request.program.language;
         let allowed: Vec<&TierStatus> = statuses
             .iter()
-            .filter(|status| reaches_floor(status, request.isolation) && status.languages.has(language))
+            .filter(|status| reaches_floor(status, request.isolation))
+            // Commands run on every machine, whatever its shell.
+            .filter(|status| request.kind == RequestKind::Command || status.languages.has(language))
             .collect();
         if allowed.is_empty() {
             let reason = match request.isolation {

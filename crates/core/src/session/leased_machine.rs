@@ -1,6 +1,6 @@
 //! The machine of a session: leased from a tier of machines when it is first needed, and held until the session ends.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use switchtower_contract::{Change, Fault, Kernel, KernelOptions, Language, Machine, Maintenance};
@@ -57,7 +57,7 @@ impl LeasedMachine {
     }
 
     /// Ends it, even if other references to it exist.
-    async fn give_back(&self) {
+    pub(super) async fn give_back(&self) {
         drop(self.lease.lock().await.take());
     }
 }
@@ -71,21 +71,23 @@ fn given_back() -> Fault {
 pub struct MachineSlot {
     /// Locked while the session moves. `None` before the move, and after the session's end.
     current: Mutex<Option<Arc<LeasedMachine>>>,
-    /// The same machine, for callers that must not wait for a move. Set once, never cleared.
-    machine: SetOnce<Arc<LeasedMachine>>,
+    /// The same machine, for callers that must not wait for a move. Never cleared. Held for a moment.
+    machine: RwLock<Option<Arc<LeasedMachine>>>,
+    /// Set with the first machine.
+    has_moved: SetOnce<()>,
     /// Set when a client has started a process on the machine: the session does not know how long it runs.
     has_processes: OnceLock<()>,
 }
 
 impl MachineSlot {
     /// Returns the machine, once the session has moved to it.
-    pub(super) fn get(&self) -> Option<&Arc<LeasedMachine>> {
-        self.machine.get()
+    pub(super) fn get(&self) -> Option<Arc<LeasedMachine>> {
+        self.machine.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the tier of the machine; `None` while the session is local.
-    pub fn tier(&self) -> Option<&TierName> {
-        self.get().map(|leased| leased.tier())
+    pub fn tier(&self) -> Option<TierName> {
+        self.get().map(|leased| leased.tier().clone())
     }
 
     /// Waits for a move to the machine that is in progress. Afterwards the files are either local or on the machine.
@@ -106,7 +108,7 @@ impl MachineSlot {
 
     /// Resolves when the session has moved to a machine.
     pub(super) async fn moved(&self) {
-        self.machine.wait().await;
+        self.has_moved.wait().await;
     }
 
     /// Starts a move, after one that is in progress has ended.
@@ -143,10 +145,11 @@ impl MachineMove<'_> {
         self.current.as_ref()
     }
 
-    /// Completes the move: the session is on this machine from now on.
-    pub(super) fn complete(&mut self, machine: Arc<LeasedMachine>) {
-        // Cannot fail: the lock is held, and a session moves once.
-        let _ = self.slot.machine.set(Arc::clone(&machine));
-        *self.current = Some(machine);
+    /// Completes the move: the session is on this machine from now on. Returns the one that it was on before.
+    pub(super) fn complete(&mut self, machine: Arc<LeasedMachine>) -> Option<Arc<LeasedMachine>> {
+        *self.slot.machine.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&machine));
+        // It has moved before.
+        let _ = self.slot.has_moved.set(());
+        self.current.replace(machine)
     }
 }

@@ -12,7 +12,7 @@
 //! 3. `context`, `leased_machine`, `services`
 //! 4. `contexts`
 //! 5. `session`: one session, made of these parts
-//! 6. `local_kernel`, then `state_transfer`, then `promotion`, then `cell`: what a session does
+//! 6. `local_kernel`, then `state_transfer` and `onward`, then `promotion`, then `cell`: what a session does
 //! 7. `registry`, then `maintenance`: all sessions
 
 mod cell;
@@ -29,6 +29,7 @@ mod lifetime;
 mod local_kernel;
 mod maintenance;
 mod messages;
+mod onward;
 mod pip;
 mod placement;
 mod promotion;
@@ -63,7 +64,7 @@ mod tests {
         &["contexts"],
         &["session"],
         &["local_kernel"],
-        &["state_transfer"],
+        &["state_transfer", "onward"],
         &["promotion"],
         &["cell"],
         &["registry"],

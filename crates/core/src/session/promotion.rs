@@ -12,6 +12,7 @@ use super::context::{Context, ContextState};
 use super::files::Files;
 use super::history::NotReplayable;
 use super::leased_machine::{LeasedMachine, MachineMove};
+use super::onward::move_on;
 use super::session::Session;
 use super::state_transfer::{
     Destination, ExportedState, MachineDestination, MachineFiles, export_ahead, file_corrections, restore_exported,
@@ -41,7 +42,7 @@ pub(super) struct Promotion<'a> {
 impl Session {
     /// Returns whether it has a machine or can move to one.
     pub fn can_promote(&self) -> bool {
-        self.machine().is_some() || self.machine_tiers().is_ok_and(|tiers| !tiers.is_empty())
+        self.machine().is_some() || self.machine_tiers("").is_ok_and(|tiers| !tiers.is_empty())
     }
 
     /// Returns what would let it move to a machine; `None` if nothing is known.
@@ -57,10 +58,29 @@ impl Session {
     pub async fn promote(&self, need: &str) -> Result<Arc<dyn Machine>, Error> {
         self.check_running()?;
         self.lifetime().touch();
-        if let Some(machine) = self.machine() {
-            return Ok(machine);
+        match self.machine() {
+            Some(machine) => Ok(machine),
+            None => self.promote_to(self.machine_tiers("")?, need).await,
         }
-        let (tiers, reason) = (self.machine_tiers()?, format!("{need} needs a machine"));
+    }
+
+    /// Returns a machine for a command of the shell, as [`promote`](Self::promote) does. A session on a machine of this host
+    /// moves on to a cloud if the command needs the internet, and everything of the session can move; otherwise it stays.
+    ///
+    /// # Errors
+    /// As [`promote`](Self::promote).
+    pub async fn promote_for_command(&self, line: &str) -> Result<Arc<dyn Machine>, Error> {
+        self.check_running()?;
+        self.lifetime().touch();
+        let tiers = self.machine_tiers(line)?;
+        match self.machine() {
+            Some(machine) => Ok(move_on(self, &tiers, "a command that needs the internet").await.unwrap_or(machine)),
+            None => self.promote_to(tiers, "a command").await,
+        }
+    }
+
+    async fn promote_to(&self, tiers: Vec<TierName>, need: &str) -> Result<Arc<dyn Machine>, Error> {
+        let reason = format!("{need} needs a machine");
         if tiers.is_empty() {
             return Err(no_machine(self, &reason));
         }
@@ -86,9 +106,9 @@ impl Session {
     }
 
     /// Returns the tiers of machines in the route that the rules choose for a command.
-    fn machine_tiers(&self) -> Result<Vec<TierName>, Error> {
+    pub(super) fn machine_tiers(&self, line: &str) -> Result<Vec<TierName>, Error> {
         let services = self.services();
-        let request = Request::command(self.caller().clone(), services.request_limits.default_timeout);
+        let request = Request::command(self.caller().clone(), services.request_limits.default_timeout, line);
         let decision = services.router.explain(&request).decision?;
         let is_machine = |name: &&TierName| services.tiers().get(name).is_some_and(|tier| tier.offer().machine);
         Ok(decision.route.tiers().filter(is_machine).cloned().collect())
@@ -186,7 +206,7 @@ async fn move_session(
 
     // Everything is on the machine now. Nothing is awaited from here on, so the move cannot be interrupted halfway.
     tracing::info!(session = session.id(), tier = tier.name().as_str(), reason, "a session moved to a machine");
-    machine_move.complete(Arc::clone(&machine));
+    let _none = machine_move.complete(Arc::clone(&machine));
     session.files().drop_contents();
     if let Some(kernel) = kernel {
         state.place_remotely(kernel);

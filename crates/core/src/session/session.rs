@@ -281,7 +281,8 @@ impl Session {
 
     /// Returns whether it has a machine in a cloud.
     pub fn has_remote_machine(&self) -> bool {
-        let tier = self.machine.tier().and_then(|tier| self.services.tiers().get(tier));
+        let tier = self.machine.tier();
+        let tier = tier.and_then(|tier| self.services.tiers().get(&tier));
         tier.is_some_and(|tier| tier.offer().location == Location::Remote)
     }
 

@@ -1,8 +1,8 @@
 //! A scripted machine: kernels that share files, and a service on every port that returns the request.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -65,6 +65,18 @@ impl Machine for ScriptedMachine {
     ) -> Result<bool, Fault> {
         self.apply(&[Change { path: path.to_owned(), content: Content::File(content) }]).await?;
         Ok(false)
+    }
+
+    async fn export_files(&self, _max_bytes: u64) -> Result<Vec<Change>, Fault> {
+        self.check_open()?;
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let change =
+            |(path, content): (&String, &Bytes)| Change { path: path.clone(), content: Content::File(content.clone()) };
+        Ok(files.iter().map(change).collect())
+    }
+
+    async fn has_processes(&self) -> Result<bool, Fault> {
+        self.check_open().map(|()| false)
     }
 
     async fn set_network(&self, _network: &NetworkPolicy) -> Result<(), Fault> {

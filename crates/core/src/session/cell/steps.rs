@@ -215,7 +215,8 @@ impl CellRun<'_> {
     }
 
     async fn run_remote_step(&mut self, progress: Progress) -> Result<CellEnd, Error> {
-        let tier = self.session.machine_slot().tier().and_then(|tier| self.session.services().tiers().get(tier));
+        let tier = self.session.machine_slot().tier();
+        let tier = tier.and_then(|tier| self.session.services().tiers().get(&tier));
         let is_remote = tier.is_some_and(|tier| tier.offer().location == Location::Remote);
         self.is_remote.store(is_remote, Ordering::Relaxed);
         let mut interrupts = self.interrupts.clone();

@@ -53,7 +53,7 @@ impl From<ContextInfo> for ContextView {
 
 /// Returns the tier of the session.
 fn tier(session: &Session) -> String {
-    session.machine_slot().tier().map_or_else(|| "local".to_owned(), ToString::to_string)
+    session.machine_slot().tier().map_or_else(|| "local".to_owned(), |tier| tier.to_string())
 }
 
 /// ISO 8601 with milliseconds, UTC.

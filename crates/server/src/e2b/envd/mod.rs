@@ -12,6 +12,8 @@ mod process;
 mod user;
 mod watch;
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::Request;
@@ -58,8 +60,11 @@ pub(super) async fn call(watchers: &Watchers, sandbox: SandboxHandle, request: R
         // During a promotion the files are transferred to the machine.
         sandbox.session.machine_slot().wait_for_move().await;
     }
-    if let Some(machine) = sandbox.session.machine() {
-        return Ok(forward_call(watchers, &sandbox, machine.as_ref(), parts, body.bytes).await);
+    if sandbox.session.machine().is_some() {
+        return Ok(match machine_for(&sandbox, &parts, &body.bytes).await {
+            Ok(machine) => forward_call(watchers, &sandbox, machine.as_ref(), parts, body.bytes).await,
+            Err(error) => refused(&error, "a command", &parts),
+        });
     }
     let mut reply = call_local(watchers, &sandbox, &parts, &body).await;
     if let LocalReply::Moved(_) = reply {
@@ -79,11 +84,32 @@ pub(super) async fn call(watchers: &Watchers, sandbox: SandboxHandle, request: R
             }
             Some(_) | None => Ok(response),
         },
-        LocalReply::NeedsMachine(need) => match sandbox.session.promote(&need).await {
+        LocalReply::NeedsMachine(need) => match promoted(&sandbox, &need, &parts, &body).await {
             Ok(machine) => Ok(forward_call(watchers, &sandbox, machine.as_ref(), parts, body).await),
             Err(error) => Ok(refused(&error, &need, &parts)),
         },
     }
+}
+
+/// Returns the machine of a session that has one, for a request. A command may need another one.
+async fn machine_for(sandbox: &SandboxHandle, parts: &Parts, body: &Bytes) -> Result<Arc<dyn Machine>, Error> {
+    match line_of(parts, body) {
+        Some(line) => sandbox.session.promote_for_command(&line).await,
+        None => sandbox.session.machine().ok_or_else(|| Error::NoTier { reason: "it has no machine".to_owned() }),
+    }
+}
+
+/// Moves a session to a machine for a request.
+async fn promoted(sandbox: &SandboxHandle, need: &str, parts: &Parts, body: &Bytes) -> Result<Arc<dyn Machine>, Error> {
+    match line_of(parts, body) {
+        Some(line) => sandbox.session.promote_for_command(&line).await,
+        None => sandbox.session.promote(need).await,
+    }
+}
+
+/// Returns the line for a shell that a request starts.
+fn line_of(parts: &Parts, body: &Bytes) -> Option<String> {
+    (parts.uri.path() == "/process.Process/Start").then(|| process::command_line(body)).flatten()
 }
 
 /// Returns the answer to a request whose body was not read, as envd gives it.

@@ -28,6 +28,21 @@ fn try_add(body: &Bytes, env: &BTreeMap<String, String>) -> Option<Bytes> {
     Some(frame(&message))
 }
 
+/// Returns the line for a shell that a request starts; the program with its arguments where it is no shell.
+pub(super) fn command_line(body: &Bytes) -> Option<String> {
+    let mut frames = frames(body);
+    let Some(Ok(Frame::Message(message))) = frames.next() else { return None };
+    let message: Value = serde_json::from_slice(message).ok()?;
+    let process = message.get("process")?;
+    let program = process.get("cmd")?.as_str()?;
+    let args: Vec<&str> = process["args"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let is_shell = matches!(program.rsplit('/').next(), Some("bash" | "sh"));
+    match args.as_slice() {
+        [.., "-c", line] if is_shell => Some((*line).to_owned()),
+        _ => Some([&[program][..], &args].concat().join(" ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
