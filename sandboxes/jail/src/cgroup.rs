@@ -202,6 +202,12 @@ impl ProcTables {
         Ok(Self { groups: read("/proc/self/cgroup")?, mounts: read("/proc/self/mountinfo")? })
     }
 
+    /// Returns the controllers of version 1.
+    pub(crate) fn controllers(&self) -> impl Iterator<Item = &str> {
+        let lists = self.groups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+        lists.flat_map(|(controllers, _)| controllers.split(',')).filter(|controller| !controller.is_empty())
+    }
+
     /// Returns the group of this process for a controller.
     pub(crate) fn current_group(&self, controller: &str) -> Result<CurrentGroup, String> {
         // "number:controllers:path"; version 2 has no controllers there.

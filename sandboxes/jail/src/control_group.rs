@@ -36,6 +36,8 @@ pub struct GroupUsage {
 
 /// The controllers that a group uses.
 const CONTROLLERS: [&str; 5] = ["memory", "pids", "cpu", "cpuacct", "freezer"];
+/// Where container runtimes look for the file system of version 2.
+const MOUNT_POINT: &str = "/sys/fs/cgroup";
 /// The period of a limit of processor time in microseconds: the kernel's default.
 const PERIOD_US: u64 = 100_000;
 /// How often processes of a group are killed before it is given up: those that are made meanwhile are killed next.
@@ -46,12 +48,19 @@ const KILL_ROUNDS: usize = 100;
 pub struct ControlGroup {
     /// The folder of each controller; in version 2 it is the same one.
     folders: Vec<(&'static str, PathBuf, Version)>,
+    /// Those of the same name that a container runtime makes for other controllers.
+    others: Vec<PathBuf>,
 }
 
 impl ControlGroup {
+    /// Returns no group.
+    pub fn none() -> Self {
+        Self { folders: Vec::new(), others: Vec::new() }
+    }
+
     /// Makes a group with these limits. Returns it with what is missing, by controller and reason.
     pub fn create(name: &str, limits: &GroupLimits) -> (Self, Vec<String>) {
-        let mut group = Self { folders: Vec::new() };
+        let mut group = Self::none();
         let tables = match ProcTables::read() {
             Ok(tables) => tables,
             Err(why) => return (group, vec![why]),
@@ -84,15 +93,33 @@ impl ControlGroup {
 
     /// Returns an existing group; it has no folders where there is none.
     pub fn existing(name: &str) -> Self {
-        let mut folders = Vec::new();
-        if let Ok(tables) = ProcTables::read() {
-            for controller in CONTROLLERS {
-                let Ok(current) = tables.current_group(controller) else { continue };
-                let found = current.candidates().into_iter().map(|parent| parent.join(name)).find(|path| path.is_dir());
-                folders.extend(found.map(|folder| (controller, folder, current.version)));
-            }
+        let mut group = Self::none();
+        let Ok(tables) = ProcTables::read() else { return group };
+        let find = |controller: &str| {
+            let current = tables.current_group(controller).ok()?;
+            let mut places = current.candidates().into_iter().map(|parent| parent.join(name));
+            places.find(|path| path.is_dir()).map(|folder| (folder, current.version))
+        };
+        for controller in CONTROLLERS {
+            group.folders.extend(find(controller).map(|(folder, version)| (controller, folder, version)));
         }
-        Self { folders }
+        for controller in tables.controllers().filter(|controller| !CONTROLLERS.contains(controller)) {
+            let other = find(controller).map(|(folder, _)| folder);
+            group.others.extend(other.filter(|other| group.folders.iter().all(|(_, folder, _)| folder != other)));
+        }
+        group
+    }
+
+    /// Returns whether the group limits memory.
+    pub fn limits_memory(&self) -> bool {
+        self.folder("memory").is_some()
+    }
+
+    /// Returns the path by which a container runtime finds the group: in version 1 below the runtime's own group of each
+    /// controller, in version 2 below the root of the file system.
+    pub fn runtime_path(&self, name: &str) -> PathBuf {
+        let unified = self.unified().and_then(|folder| folder.strip_prefix(MOUNT_POINT).ok());
+        unified.map_or_else(|| name.into(), |below| Path::new("/").join(below))
     }
 
     fn folder(&self, controller: &str) -> Option<(&Path, Version)> {
@@ -210,8 +237,7 @@ impl ControlGroup {
     fn processes(&self) -> Vec<i32> {
         let mut all: Vec<i32> = Vec::new();
         for (_, folder, _) in &self.folders {
-            let listed = read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-            all.extend(listed.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|process| *process > 0));
+            gather(folder, &mut all);
         }
         all.sort_unstable();
         all.dedup();
@@ -242,12 +268,22 @@ impl ControlGroup {
     /// Removes an empty group. Returns whether it is gone.
     pub fn remove(&self) -> bool {
         let mut gone = true;
-        for (_, folder, _) in &self.folders {
+        for folder in self.folders.iter().map(|(_, folder, _)| folder).chain(&self.others) {
             remove_below(folder);
             let removed = remove_dir(folder);
             gone &= removed.is_ok() || !folder.exists();
         }
         gone
+    }
+}
+
+/// Adds the processes of a group and of those in it.
+fn gather(group: &Path, all: &mut Vec<i32>) {
+    let listed = read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    all.extend(listed.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|process| *process > 0));
+    let Ok(entries) = read_dir(group) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        gather(&entry.path(), all);
     }
 }
 

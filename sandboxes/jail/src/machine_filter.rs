@@ -16,6 +16,9 @@ use crate::seccomp::{Rules, refuse, rule, when};
 /// The highest call number of Linux 6.18, `file_setattr`.
 const NEWEST: i64 = 469;
 
+/// `open_tree_attr`, which the C library has no name for yet.
+const OPEN_TREE_ATTR: i64 = 467;
+
 /// Refused calls.
 const REFUSED: &[i64] = &[
     libc::SYS_bpf,
@@ -34,6 +37,7 @@ const REFUSED: &[i64] = &[
     libc::SYS_move_mount,
     libc::SYS_open_tree,
     libc::SYS_mount_setattr,
+    OPEN_TREE_ATTR,
     libc::SYS_unshare,
     libc::SYS_setns,
     libc::SYS_init_module,
@@ -134,6 +138,8 @@ fn refused_arguments() -> Result<Rules, String> {
     }
     let netlink = libc::AF_NETLINK as u64;
     families.push(rule(vec![when(0, Dword, Eq, netlink)?, when(2, Dword, Gt, libc::NETLINK_ROUTE as u64)?])?);
+    // Pairs of sockets of those families reach the same code.
+    rules.insert(libc::SYS_socketpair, families.clone());
     rules.insert(libc::SYS_socket, families);
     // A terminal's input must not be written by what reads it.
     let controls = [libc::TIOCSTI, libc::TIOCLINUX];

@@ -3,8 +3,6 @@
 //! A frame is one byte for its kind, four for its length (big endian), and its payload.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{Request, header};
@@ -13,8 +11,8 @@ use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use switchtower_contract::Fault;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::runtime::Handle;
-use tokio::sync::Mutex;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 use crate::client::{InitClient, lost};
 
@@ -24,6 +22,9 @@ const MAX_FRAME: usize = 1 << 20;
 const HEADER: usize = 5;
 /// Bytes of one frame to the process.
 const PIECE: usize = 256 << 10;
+/// Frames and signals that wait for the writer.
+const BUFFERED_FRAMES: usize = 2;
+const BUFFERED_SIGNALS: usize = 8;
 
 /// A command to start.
 #[derive(Debug, Clone, Serialize)]
@@ -59,8 +60,24 @@ pub(crate) enum CommandEnd {
 /// A running command. Dropping it kills the command's group of processes.
 pub(crate) struct Channel {
     read: ReadHalf<TokioIo<Upgraded>>,
-    write: Arc<Mutex<WriteHalf<TokioIo<Upgraded>>>>,
     buffer: BytesMut,
+    input: Input,
+    /// The task that writes. It holds the connection open.
+    writer: AbortHandle,
+}
+
+/// What is written to a command, by whoever has a copy. The command may read it slowly or never: only what waits for the next
+/// frame waits with it, and a signal waits for nothing.
+#[derive(Clone)]
+pub(crate) struct Input {
+    frames: mpsc::Sender<(u8, Bytes)>,
+    signals: mpsc::Sender<u8>,
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.writer.abort();
+    }
 }
 
 impl Channel {
@@ -74,7 +91,10 @@ impl Channel {
             .body(Bytes::from(body))
             .map_err(lost)?;
         let (read, write) = tokio::io::split(TokioIo::new(client.upgrade(request).await?));
-        Ok(Self { read, write: Arc::new(Mutex::new(write)), buffer: BytesMut::new() })
+        let (frames, frames_from) = mpsc::channel(BUFFERED_FRAMES);
+        let (signals, signals_from) = mpsc::channel(BUFFERED_SIGNALS);
+        let writer = tokio::spawn(write_frames(write, frames_from, signals_from)).abort_handle();
+        Ok(Self { read, buffer: BytesMut::new(), input: Input { frames, signals }, writer })
     }
 
     /// Returns the next frame. It may be cancelled: nothing is lost then.
@@ -111,52 +131,68 @@ impl Channel {
         }))
     }
 
-    async fn send(&mut self, kind: u8, payload: &[u8]) -> Result<(), Fault> {
-        send(&self.write, kind, payload).await.map_err(lost)
+    pub(crate) fn input(&self) -> &Input {
+        &self.input
     }
+}
 
-    /// Writes to descriptor 3.
-    pub(crate) async fn control(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        for piece in bytes.chunks(PIECE) {
-            self.send(0, piece).await?;
+impl Input {
+    async fn send(&self, kind: u8, mut bytes: Bytes) -> Result<(), Fault> {
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(PIECE));
+            self.frame(kind, piece).await?;
         }
         Ok(())
     }
 
+    async fn frame(&self, kind: u8, payload: Bytes) -> Result<(), Fault> {
+        self.frames.send((kind, payload)).await.map_err(|_| lost("it reads no more"))
+    }
+
+    /// Writes to descriptor 3.
+    pub(crate) async fn control(&self, bytes: Bytes) -> Result<(), Fault> {
+        self.send(CONTROL, bytes).await
+    }
+
     /// Writes the whole of standard input and closes it.
-    pub(crate) async fn stdin(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        for piece in bytes.chunks(PIECE) {
-            self.send(1, piece).await?;
-        }
-        self.send(2, &[]).await
+    pub(crate) async fn stdin(&self, bytes: Bytes) -> Result<(), Fault> {
+        self.send(STDIN, bytes).await?;
+        self.frame(CLOSE_STDIN, Bytes::new()).await
     }
 
-    /// Sends a signal to the command's group of processes.
-    pub(crate) async fn signal(&mut self, signal: u8) -> Result<(), Fault> {
-        self.send(SIGNAL, &[signal]).await
-    }
-
-    /// Returns what sends the signal of an interrupt, after the channel's owner has stopped using it.
-    pub(crate) fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync> {
-        let write = Arc::downgrade(&self.write);
-        Arc::new(move || {
-            // The command has ended otherwise.
-            if let (Some(write), Ok(runtime)) = (write.upgrade(), Handle::try_current()) {
-                runtime.spawn(async move { send(&write, SIGNAL, &[SIGINT]).await });
-            }
-        })
+    /// Sends a signal to the command's group of processes, before what waits to be written. One that comes while others wait
+    /// is left out.
+    pub(crate) fn signal(&self, signal: u8) {
+        // Where the command has ended, it needs no signal.
+        let _ = self.signals.try_send(signal);
     }
 }
 
+/// Kinds of frames to the first process.
+const CONTROL: u8 = 0;
+const STDIN: u8 = 1;
+const CLOSE_STDIN: u8 = 2;
 const SIGNAL: u8 = 3;
-const SIGINT: u8 = 2;
 
-async fn send(write: &Mutex<WriteHalf<TokioIo<Upgraded>>>, kind: u8, payload: &[u8]) -> io::Result<()> {
-    let mut frame = Vec::with_capacity(HEADER + payload.len());
-    frame.push(kind);
-    frame.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes());
-    frame.extend_from_slice(payload);
-    let mut write = write.lock().await;
-    write.write_all(&frame).await?;
-    write.flush().await
+/// Writes frames until the channel is gone or the connection has ended.
+async fn write_frames(
+    mut write: WriteHalf<TokioIo<Upgraded>>,
+    mut frames: mpsc::Receiver<(u8, Bytes)>,
+    mut signals: mpsc::Receiver<u8>,
+) {
+    loop {
+        let (kind, payload) = tokio::select! {
+            biased;
+            Some(signal) = signals.recv() => (SIGNAL, Bytes::copy_from_slice(&[signal])),
+            Some(frame) = frames.recv() => frame,
+            else => return,
+        };
+        let mut frame = Vec::with_capacity(HEADER + payload.len());
+        frame.push(kind);
+        frame.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes());
+        frame.extend_from_slice(&payload);
+        if write.write_all(&frame).await.is_err() || write.flush().await.is_err() {
+            return;
+        }
+    }
 }

@@ -22,6 +22,9 @@ use tokio::time::timeout;
 
 /// How long the first process may take to accept a connection: it does nothing that takes long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take to answer a call that does not wait for a program. One that was taken over by the machine's root may
+/// never answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Most bytes of an answer that is read whole.
 const MAX_ANSWER: usize = 4 << 20;
 
@@ -89,7 +92,7 @@ impl InitClient {
 
     /// Sends a request that changes the protocol. Returns the connection.
     pub(crate) async fn upgrade(&self, request: Request<Bytes>) -> Result<Upgraded, Fault> {
-        let answer = self.request(request).await?;
+        let answer = in_time(self.request(request)).await?;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             let refused = refused(answer).await;
             return Err(Fault::Refused { reason: refused.message, retry_after: None });
@@ -107,21 +110,24 @@ impl InitClient {
 
     /// Sends a request and reads its answer whole.
     pub(crate) async fn answer(&self, request: Request<Bytes>) -> Result<Result<Bytes, Refused>, Fault> {
-        let answer = self.request(request).await?;
-        if !answer.status().is_success() {
-            return Ok(Err(refused(answer).await));
-        }
-        whole(answer.into_body(), MAX_ANSWER).await.map(Ok)
+        self.answer_of(request, MAX_ANSWER).await
+    }
+
+    async fn answer_of(&self, request: Request<Bytes>, max: usize) -> Result<Result<Bytes, Refused>, Fault> {
+        in_time(async {
+            let answer = self.request(request).await?;
+            if !answer.status().is_success() {
+                return Ok(Err(refused(answer).await));
+            }
+            whole(answer.into_body(), max).await.map(Ok)
+        })
+        .await
     }
 
     /// Reads a file of the machine of at most `max` bytes.
     pub(crate) async fn read_file(&self, path: &str, max: usize) -> Result<Result<Bytes, Refused>, Fault> {
         let request = Request::get(files_uri(path, None)).body(Bytes::new()).map_err(invalid)?;
-        let answer = self.request(request).await?;
-        if !answer.status().is_success() {
-            return Ok(Err(refused(answer).await));
-        }
-        whole(answer.into_body(), max).await.map(Ok)
+        self.answer_of(request, max).await
     }
 
     /// Writes a file as a user, with these headers.
@@ -176,6 +182,11 @@ where
         }
     }
     sender.send_request(request.map(Full::new)).await.map_err(lost)
+}
+
+/// Waits for an answer that must come soon.
+async fn in_time<T>(answer: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| Err(lost("it does not answer")))
 }
 
 /// Reads a body of at most `max` bytes.

@@ -1,6 +1,7 @@
 //! What all machines of this process share.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +31,8 @@ impl UnavailableMachines {
     }
 }
 
-/// The beginning of the names of control groups. The number and start time of this process follow, then the machine's number.
+/// The beginning of the names of control groups. The namespace of process numbers, the number
+/// and the start time of this process follow, then the machine's number.
 const GROUP_PREFIX: &str = "switchtower-machine-";
 /// The beginnings of the names of private folders: of this process, and of each machine.
 const HOST_FOLDER: &str = "machines-";
@@ -66,7 +68,7 @@ impl Host {
         let assets = folder.path().join("assets");
         assets::write(&assets).map_err(failed)?;
         let template = Template::make(&folder.path().join("template"), &assets, &config).map_err(failed)?;
-        let prefix = format!("{GROUP_PREFIX}{}-{}-", own.number, own.start);
+        let prefix = format!("{GROUP_PREFIX}{}-{}-{}-", process_namespace(), own.number, own.start);
         let (user_ids, next) = (Arc::new(UserIds::find()), AtomicU64::new(0));
         Ok(Self { config, runtime, template, user_ids, init: assets.join("init"), prefix, next, folder })
     }
@@ -108,19 +110,30 @@ fn make_folder(scratch: &Path) -> io::Result<PrivateFolder> {
 
 /// Ends the machines that processes which have ended left behind.
 fn sweep_groups() {
+    let here = process_namespace();
     for name in group_names(GROUP_PREFIX) {
-        let owner = name.strip_prefix(GROUP_PREFIX).and_then(owner);
-        if owner.is_some_and(|owner| !owner.is_alive()) {
+        let Some((namespace, owner)) = name.strip_prefix(GROUP_PREFIX).and_then(owner) else { continue };
+        let group = ControlGroup::existing(&name);
+        if namespace != here {
+            // Nothing is known about its owner. Where that has ended, so have its processes.
+            group.remove();
+        } else if !owner.is_alive() {
             tracing::info!(group = name, "a machine that an ended process has left is removed");
-            if !ControlGroup::existing(&name).end() {
+            if !group.end() {
                 tracing::warn!(group = name, "a control group of a left machine could not be removed");
             }
         }
     }
 }
 
-/// Returns the process that started a machine, by what follows the beginning of its group's name.
-fn owner(rest: &str) -> Option<ProcessId> {
+/// Returns the number of this process's namespace of process numbers.
+fn process_namespace() -> u64 {
+    std::fs::metadata("/proc/self/ns/pid").map_or(0, |found| found.ino())
+}
+
+/// Returns the namespace and the process that started a machine, by what follows the beginning of its group's name.
+fn owner(rest: &str) -> Option<(u64, ProcessId)> {
     let mut numbers = rest.split('-');
-    Some(ProcessId { number: numbers.next()?.parse().ok()?, start: numbers.next()?.parse().ok()? })
+    let namespace = numbers.next()?.parse().ok()?;
+    Some((namespace, ProcessId { number: numbers.next()?.parse().ok()?, start: numbers.next()?.parse().ok()? }))
 }

@@ -3,10 +3,12 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use switchtower_container::{ContainerConfig, LaunchReport, Layer};
 use switchtower_jail::{ControlGroup, GroupUsage};
 use switchtower_worker::private_folder::PrivateFolder;
@@ -35,6 +37,9 @@ pub(crate) struct Instance {
     pub(crate) client: InitClient,
     pub(crate) layers: Vec<Layer>,
     group: ControlGroup,
+    /// Of its group.
+    name: String,
+    kill_count: PathBuf,
     launcher: Option<Child>,
     folder: Option<PrivateFolder>,
     /// Freed last.
@@ -57,7 +62,7 @@ impl Instance {
         let made = std::fs::create_dir(&mounted).and_then(|()| UnixListener::bind(&socket));
         let listener = made.map_err(|error| UnavailableMachines::new(format!("{}: {error}", socket.display())))?;
         let limits = host.limits();
-        let command = command();
+        let command = command(host);
         let env = vec![("PATH".to_owned(), PATH.to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())];
         let config = ContainerConfig {
             name: name.clone(),
@@ -74,19 +79,31 @@ impl Instance {
             // The standard input of the launcher.
             socket: 0,
         };
-        let mut launcher = launch(host, &config, listener.into())
+        let launcher = launch(host, &config, listener.into())
             .await
             .map_err(|error| UnavailableMachines::new(format!("the launcher of machines: {error}")))?;
-        let reported = timeout(START_TIMEOUT, report(&mut launcher)).await;
-        let layers = match reported {
+        // From now on, dropping it removes everything, also where this future is dropped.
+        let mut instance = Self {
+            client: InitClient::new(socket),
+            layers: Vec::new(),
+            group: ControlGroup::none(),
+            name,
+            kill_count: config.kill_count(),
+            launcher: Some(launcher),
+            folder: Some(folder),
+            _ids: ids,
+            place: None,
+        };
+        let reported = match &mut instance.launcher {
+            Some(launcher) => timeout(START_TIMEOUT, report(launcher)).await,
+            None => return Err(UnavailableMachines::new("the launcher of machines has ended")),
+        };
+        instance.layers = match reported {
             Ok(Ok(layers)) => layers,
             Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(UnavailableMachines::new("the launcher of machines did not report in time")),
+            Err(_) => return Err(instance.failed("the launcher of machines did not report in time").await),
         };
-        let group = ControlGroup::existing(&name);
-        let client = InitClient::new(socket);
-        let mut instance =
-            Self { client, layers, group, launcher: Some(launcher), folder: Some(folder), _ids: ids, place: None };
+        instance.group = ControlGroup::existing(&instance.name);
         match timeout(START_TIMEOUT, instance.client.ready()).await {
             Ok(Ok(())) => Ok(instance),
             Ok(Err(error)) => Err(instance.failed(&error.to_string()).await),
@@ -94,7 +111,7 @@ impl Instance {
         }
     }
 
-    /// Returns the error of a machine that does not answer, with what its launcher said.
+    /// Returns the error of a machine that does not start, with what its launcher said.
     async fn failed(&mut self, why: &str) -> UnavailableMachines {
         let mut said = String::new();
         if let Some(launcher) = &mut self.launcher {
@@ -124,54 +141,81 @@ impl Instance {
 
     /// Returns what the machine has used.
     pub(crate) fn usage(&self) -> GroupUsage {
-        self.group.usage()
+        let mut usage = self.group.usage();
+        if !self.group.limits_memory() {
+            // Where its launcher watches its memory.
+            let killed = std::fs::read_to_string(&self.kill_count).ok();
+            usage.memory_kills = killed.and_then(|number| number.parse().ok());
+        }
+        usage
     }
 
     /// Ends the machine and waits until nothing of it is left.
     pub(crate) async fn end(mut self) {
-        let (launcher, group, folder) = (self.launcher.take(), self.group.clone(), self.folder.take());
-        if let Some(mut launcher) = launcher {
-            let _ = launcher.kill().await;
+        if let Some(rest) = self.take_rest() {
+            let _ended = tokio::task::spawn_blocking(move || rest.clear()).await;
         }
-        let _ended = tokio::task::spawn_blocking(move || clean_up(&group, folder)).await;
+    }
+
+    fn take_rest(&mut self) -> Option<Rest> {
+        let (launcher, folder) = (self.launcher.take()?, self.folder.take()?);
+        Some(Rest { launcher, name: self.name.clone(), folder })
     }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        if let Some(launcher) = &mut self.launcher {
-            // Its end kills the first process, and that one's end all others.
-            let _ = launcher.start_kill();
-        }
-        let (group, folder) = (self.group.clone(), self.folder.take());
-        if folder.is_some() {
+        if let Some(rest) = self.take_rest() {
             // It waits for processes and removes files.
-            let cleaned =
-                std::thread::Builder::new().name("machine-end".into()).spawn(move || clean_up(&group, folder));
-            drop(cleaned);
+            let cleared = std::thread::Builder::new().name("machine-end".into()).spawn(move || rest.clear());
+            drop(cleared);
         }
     }
 }
 
-fn clean_up(group: &ControlGroup, folder: Option<PrivateFolder>) {
-    let mut gone = group.end();
-    // Processes that were killed may not have ended yet.
-    for _ in 0..100 {
-        if gone {
-            break;
+/// What is left of a machine that is given up.
+struct Rest {
+    launcher: Child,
+    name: String,
+    folder: PrivateFolder,
+}
+
+impl Rest {
+    fn clear(mut self) {
+        // It ends the machine and removes its control groups.
+        if let Some(launcher) = self.launcher.id().and_then(|id| Pid::from_raw(id as i32)) {
+            let _ = kill_process(launcher, Signal::TERM);
         }
-        #[allow(clippy::disallowed_methods, reason = "a thread that only cleans up")]
-        std::thread::sleep(Duration::from_millis(5));
-        gone = group.end();
+        let mut pauses = 0;
+        while matches!(self.launcher.try_wait(), Ok(None)) && pause(&mut pauses) {}
+        // Its end kills the first process, and that one's end all others.
+        let _ = self.launcher.start_kill();
+        let group = ControlGroup::existing(&self.name);
+        // Processes that were killed may not have ended yet.
+        while !group.end() && pause(&mut pauses) {}
+        drop(self.folder);
     }
-    drop(folder);
+}
+
+/// Pauses. Returns false where that was done often enough.
+fn pause(pauses: &mut u32) -> bool {
+    const MOST: u32 = 1000;
+    *pauses += 1;
+    // Processes end in less than a millisecond, most of the time.
+    let time = if *pauses < 20 { Duration::from_micros(250) } else { Duration::from_millis(5) };
+    #[allow(clippy::disallowed_methods, reason = "a thread that only cleans up")]
+    std::thread::sleep(time);
+    *pauses < MOST
 }
 
 /// Returns the command of a machine's first process.
-fn command() -> Vec<String> {
+fn command(host: &Host) -> Vec<String> {
     let program = format!("{}/init", assets::FOLDER);
     let user = USER.to_string();
-    [program.as_str(), "serve", "--listen-fd", "3", "--user-id", &user, "--group-id", &user].map(str::to_owned).into()
+    let mut command = vec![program.as_str(), "serve", "--listen-fd", "3", "--user-id", &user, "--group-id", &user];
+    // A container runtime does not know what the built-in one refuses.
+    command.extend(host.runtime.program.is_some().then_some("--protect"));
+    command.into_iter().map(str::to_owned).collect()
 }
 
 async fn launch(host: &Host, config: &ContainerConfig, listener: OwnedFd) -> io::Result<Child> {

@@ -1,6 +1,5 @@
 //! A kernel of a machine.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,9 +29,9 @@ pub(crate) struct MachineKernel {
 }
 
 /// Interrupts the running code when its future is dropped.
-struct InterruptGuard(Option<Arc<dyn Fn() + Send + Sync>>);
+struct InterruptGuard<I: Fn()>(Option<I>);
 
-impl Drop for InterruptGuard {
+impl<I: Fn()> Drop for InterruptGuard<I> {
     fn drop(&mut self) {
         if let Some(interrupt) = &self.0 {
             interrupt();

@@ -4,7 +4,7 @@
 //! once, `{"show": {MIME: text}, "main": bool}`, and `{"ended": {"exit": "finished" | "raised", …}}` for each message to it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -26,6 +26,8 @@ const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(3);
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(250);
 /// Most bytes of one message: a shown value and its escapes.
 const MAX_LINE: usize = 40 << 20;
+/// Most representations of one shown value.
+const MAX_REPRESENTATIONS: usize = 64;
 const SIGINT: u8 = 2;
 
 /// A message to the process.
@@ -50,21 +52,64 @@ pub(crate) enum Operation<'a> {
     },
 }
 
-/// A message from the process.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+/// A message from the process. What else is in its line takes no memory.
+#[derive(Debug)]
 enum Message {
-    Ready {
-        #[serde(rename = "ready")]
-        _ready: bool,
-    },
-    Show {
-        show: MimeBundle,
-        main: bool,
-    },
-    Ended {
-        ended: CodeEnd,
-    },
+    Ready,
+    Show { show: MimeBundle, main: bool },
+    Ended { ended: CodeEnd },
+}
+
+/// The line of a message.
+#[derive(Debug, Deserialize)]
+struct Line {
+    ready: Option<bool>,
+    show: Option<Shown>,
+    #[serde(default)]
+    main: bool,
+    ended: Option<CodeEnd>,
+}
+
+impl TryFrom<Line> for Message {
+    type Error = &'static str;
+
+    fn try_from(line: Line) -> Result<Self, Self::Error> {
+        match line {
+            Line { ended: Some(ended), .. } => Ok(Self::Ended { ended }),
+            Line { show: Some(Shown(show)), main, .. } => Ok(Self::Show { show, main }),
+            Line { ready: Some(_), .. } => Ok(Self::Ready),
+            _ => Err("it says nothing"),
+        }
+    }
+}
+
+/// A shown value. A kernel has a few representations of one; many small ones would take far more memory than their text.
+#[derive(Debug)]
+struct Shown(MimeBundle);
+
+impl<'de> Deserialize<'de> for Shown {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> serde::de::Visitor<'de> for Entries {
+            type Value = MimeBundle;
+
+            fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(to, "at most {MAX_REPRESENTATIONS} texts by type")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<MimeBundle, A::Error> {
+                let mut entries = MimeBundle::new();
+                while let Some((name, text)) = map.next_entry()? {
+                    if entries.len() == MAX_REPRESENTATIONS {
+                        return Err(serde::de::Error::invalid_length(MAX_REPRESENTATIONS + 1, &self));
+                    }
+                    entries.insert(name, text);
+                }
+                Ok(entries)
+            }
+        }
+        from.deserialize_map(Entries).map(Shown)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,6 +136,8 @@ pub(crate) enum RunEnd {
 pub(crate) struct KernelProcess {
     channel: Channel,
     lines: BytesMut,
+    /// Bytes of an unfinished line that have no end of it.
+    searched: usize,
     /// A piece of code was left before its end.
     is_interrupted: bool,
 }
@@ -107,14 +154,14 @@ impl KernelProcess {
         let (program, args) = kernel_command(language).and_then(<[&str]>::split_first).ok_or_else(unsupported)?;
         let spec = CommandSpec { program, args, env, cwd: folder.unwrap_or(HOME), user: USER, control: true };
         let channel = Channel::start(client, &spec).await?;
-        let mut process = Self { channel, lines: BytesMut::new(), is_interrupted: false };
+        let mut process = Self { channel, lines: BytesMut::new(), searched: 0, is_interrupted: false };
         let ready = async {
             let mut said = Vec::new();
             loop {
                 match process.channel.next().await? {
                     Frame::Control(bytes) => {
                         process.lines.extend_from_slice(&bytes);
-                        if let Some(Message::Ready { .. }) = process.message()? {
+                        if let Some(Message::Ready) = process.message()? {
                             return Ok(());
                         }
                     }
@@ -137,18 +184,20 @@ impl KernelProcess {
 
     /// Returns the next whole message.
     fn message(&mut self) -> Result<Option<Message>, Fault> {
-        let Some(end) = self.lines.iter().position(|byte| *byte == b'\n') else {
+        let Some(end) = self.lines[self.searched..].iter().position(|byte| *byte == b'\n') else {
+            self.searched = self.lines.len();
             if self.lines.len() > MAX_LINE {
                 return Err(lost("a kernel sent a message that is too long"));
             }
             return Ok(None);
         };
-        let line: Bytes = self.lines.split_to(end).freeze();
+        let line: Bytes = self.lines.split_to(self.searched + end).freeze();
         self.lines.advance(1);
+        self.searched = 0;
         // A program may write to the descriptor: only its own kernel is misled by that.
-        serde_json::from_slice(&line)
-            .map(Some)
-            .map_err(|error| lost(format!("a kernel sent an invalid message: {error}")))
+        let invalid = |why: &dyn std::fmt::Display| lost(format!("a kernel sent an invalid message: {why}"));
+        let line: Line = serde_json::from_slice(&line).map_err(|why| invalid(&why))?;
+        Message::try_from(line).map(Some).map_err(|why| invalid(&why))
     }
 
     /// Runs a piece of code until its end or the deadline.
@@ -164,20 +213,30 @@ impl KernelProcess {
         let mut line = serde_json::to_vec(operation).map_err(lost)?;
         line.push(b'\n');
         self.is_interrupted = true;
-        self.channel.control(&line).await?;
-        let end = self.follow(deadline, output).await?;
+        let end = self.follow(line.into(), deadline, output).await?;
         self.is_interrupted = false;
         Ok(end)
     }
 
-    async fn follow(&mut self, deadline: Instant, output: &mut RunOutput<'_>) -> Result<RunEnd, Fault> {
+    /// Sends a message and follows what it does until its end. A kernel that does not read, because a program has taken its
+    /// descriptor or stopped it, is given up as one that does not end.
+    async fn follow(
+        &mut self,
+        line: Bytes,
+        deadline: Instant,
+        output: &mut RunOutput<'_>,
+    ) -> Result<RunEnd, Fault> {
+        let input = self.channel.input().clone();
+        let mut sending = pin!(input.control(line));
+        let mut is_sent = false;
         let mut given_up: Option<Instant> = None;
         let (mut next_tick, mut next_signal) = (Instant::now() + TICK, Instant::now());
         loop {
             while let Some(message) = self.message()? {
                 match message {
-                    Message::Ready { .. } => {}
+                    Message::Ready => {}
                     Message::Show { show, main } => output.show(show, main).await,
+                    Message::Ended { .. } if !is_sent => return Err(lost("a kernel ended code that it was not given")),
                     Message::Ended { ended } => {
                         // An interrupted cell ends with an exception that its code did not cause.
                         return Ok(if given_up.is_some() { RunEnd::Interrupted } else { finish(ended, output).await });
@@ -186,6 +245,10 @@ impl KernelProcess {
             }
             let limit = given_up.unwrap_or(deadline);
             tokio::select! {
+                sent = &mut sending, if !is_sent => {
+                    sent?;
+                    is_sent = true;
+                }
                 frame = self.channel.next() => match frame? {
                     Frame::Control(bytes) => self.lines.extend_from_slice(&bytes),
                     Frame::Stdout(bytes) => output.write(StdStream::Stdout, &bytes).await,
@@ -202,7 +265,7 @@ impl KernelProcess {
                 () = sleep_until(next_signal), if given_up.is_some() => {
                     // A command that is just being started can miss one.
                     next_signal = Instant::now() + SIGNAL_INTERVAL;
-                    self.channel.signal(SIGINT).await?;
+                    input.signal(SIGINT);
                 }
                 () = sleep_until(next_tick) => {
                     next_tick = Instant::now() + TICK;
@@ -214,7 +277,7 @@ impl KernelProcess {
 
     /// Waits for the end of a cell that was left. Returns false if it does not end.
     async fn recover(&mut self) -> Result<bool, Fault> {
-        self.channel.signal(SIGINT).await?;
+        self.channel.input().signal(SIGINT);
         let ended = async {
             loop {
                 while let Some(message) = self.message()? {
@@ -233,8 +296,9 @@ impl KernelProcess {
     }
 
     /// Returns what interrupts the process without its owner: the first process of its machine sends the signal.
-    pub(crate) fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync> {
-        self.channel.interrupter()
+    pub(crate) fn interrupter(&self) -> impl Fn() + Send + Sync + use<> {
+        let input = self.channel.input().clone();
+        move || input.signal(SIGINT)
     }
 }
 

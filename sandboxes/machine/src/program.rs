@@ -1,14 +1,16 @@
 //! Programs in a machine: one process for each, after a compiler where the language has one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
 use switchtower_contract::{Events, Exit, Failure, Fault, Language, Limits, Need, Outcome, Program};
 use switchtower_typescript::Imports;
 use switchtower_worker::output::StdStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::channel::{Channel, CommandEnd, CommandSpec, Frame};
 use crate::client::InitClient;
@@ -24,6 +26,8 @@ const MAX_COMPILED: usize = 16 << 20;
 const MAX_ALL_COMPILED: usize = 256 << 20;
 /// Most bytes of a compiler's messages in an answer.
 const MAX_MESSAGES: usize = 64 << 10;
+/// How long after the deadline an interrupted program may end.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 /// The exit codes of a command that a shell does not find, or may not run.
 const NOT_FOUND: [i32; 2] = [126, 127];
 
@@ -80,25 +84,31 @@ pub(crate) struct ProgramRun<'a> {
 impl ProgramRun<'_> {
     /// Runs the program to its end.
     pub(crate) async fn run(&self, events: &Events) -> Result<Outcome, Fault> {
-        let client = self.machine.client()?;
         let before = self.machine.usage()?;
-        self.write_files(&client).await?;
         let mut output = RunOutput::new(events, self.limits.output);
-        let end = match self.program.language {
+        // What is done before the program starts, and a machine that answers no more, do not outlast the run.
+        let ended = timeout_at(self.deadline + END_TIMEOUT, self.end(&mut output)).await;
+        let end = ended.unwrap_or(Ok(RunEnd::TimedOut))?;
+        let truncated = output.finish().await;
+        Ok(self.machine.outcome(end, &before, truncated))
+    }
+
+    async fn end(&self, output: &mut RunOutput<'_>) -> Result<RunEnd, Fault> {
+        let client = self.machine.client()?;
+        self.write_files(&client).await?;
+        Ok(match self.program.language {
             Language::Python | Language::JavaScript | Language::TypeScript => {
-                self.interpret(&client, &mut output).await?
+                self.interpret(&client, output).await?
             }
             Language::Bash => {
                 self.write(&client, &format!("{HOME}/.program.sh"), self.program.source.clone().into()).await?;
-                self.command(&client, "bash", &[".program.sh"], &mut output).await?
+                self.command(&client, "bash", &[".program.sh"], output).await?
             }
-            Language::C | Language::Cpp => self.compile_and_run(&client, &mut output).await?,
+            Language::C | Language::Cpp => self.compile_and_run(&client, output).await?,
             language @ (Language::R | Language::Java) => {
                 return Err(Fault::Unsupported(Need::Language(format!("{language}"))));
             }
-        };
-        let truncated = output.finish().await;
-        Ok(self.machine.outcome(end, &before, truncated))
+        })
     }
 
     async fn write_files(&self, client: &InitClient) -> Result<(), Fault> {
@@ -145,12 +155,14 @@ impl ProgramRun<'_> {
         let env = self.program.env.as_ref().unwrap_or(&none);
         let spec = CommandSpec { program, args, env, cwd: HOME, user: USER, control: false };
         let mut channel = Channel::start(client, &spec).await?;
-        let input = self.program.stdin.as_deref().unwrap_or_default().as_bytes();
-        // A program may end without reading its input.
-        let _ = channel.stdin(input).await;
+        // A program may print before it reads, and may end without reading: its output is read meanwhile.
+        let (input, text) = (channel.input().clone(), self.program.stdin.clone().unwrap_or_default());
+        let mut feeding = pin!(input.stdin(text.into()));
+        let mut is_fed = false;
         let mut next_tick = Instant::now() + TICK;
         loop {
             tokio::select! {
+                _ = &mut feeding, if !is_fed => is_fed = true,
                 frame = channel.next() => match frame? {
                     Frame::Stdout(bytes) => output.write(StdStream::Stdout, &bytes).await,
                     Frame::Stderr(bytes) => output.write(StdStream::Stderr, &bytes).await,

@@ -39,7 +39,7 @@ impl FoundRuntime {
             )
         })?;
         let name = program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let isolation = isolation(&name);
+        let isolation = isolation(&name)?;
         Ok(Self { program: Some(program), isolation })
     }
 
@@ -54,20 +54,25 @@ impl FoundRuntime {
         match &self.program {
             None => Runtime::BuiltIn,
             Some(program) => {
-                Runtime::Oci { program: program.clone(), state: state.to_owned(), bundle: bundle(command, env, limits) }
+                let (program, state, options) = (program.clone(), state.to_owned(), Vec::new());
+                Runtime::Oci { program, options, state, bundle: bundle(command, env, limits) }
             }
         }
     }
 }
 
 /// Returns the isolation level of a runtime by the name of its program.
-fn isolation(name: &str) -> Isolation {
+///
+/// # Errors
+/// It cannot start machines.
+fn isolation(name: &str) -> Result<Isolation, String> {
+    let unable = |why: &str| Err(format!("{name} cannot start machines, {why}: use runc, crun or the built-in runtime"));
     if name.starts_with("runsc") {
-        Isolation::Gvisor
+        unable("because a program in gVisor cannot accept connections of a socket that it inherits")
     } else if name.starts_with("kata") || name.contains("krun") {
-        Isolation::MicroVm
+        unable("because a virtual machine inherits no sockets")
     } else {
-        Isolation::Container
+        Ok(Isolation::Container)
     }
 }
 
@@ -84,47 +89,8 @@ const CAPABILITIES: [&str; 10] = [
     "CAP_NET_BIND_SERVICE",
     "CAP_SYS_CHROOT",
 ];
-/// Calls that are refused, as in the built-in runtime.
-const REFUSED_CALLS: &[&str] = &[
-    "acct",
-    "add_key",
-    "adjtimex",
-    "bpf",
-    "clock_adjtime",
-    "clock_settime",
-    "delete_module",
-    "fanotify_init",
-    "finit_module",
-    "fsconfig",
-    "fsmount",
-    "fsopen",
-    "fspick",
-    "init_module",
-    "kcmp",
-    "kexec_file_load",
-    "kexec_load",
-    "keyctl",
-    "mount",
-    "mount_setattr",
-    "move_mount",
-    "move_pages",
-    "open_by_handle_at",
-    "open_tree",
-    "perf_event_open",
-    "pivot_root",
-    "quotactl",
-    "reboot",
-    "request_key",
-    "setns",
-    "settimeofday",
-    "swapoff",
-    "swapon",
-    "umount2",
-    "unshare",
-    "userfaultfd",
-];
-
-/// Returns the `config.json` of a bundle, as the OCI runtime specification 1.0 has it, without what is known at the start.
+/// Returns the `config.json` of a bundle, as the OCI runtime specification 1.0 has it, without what is known at the start. System
+/// calls are filtered by the machine's first process itself, so that the same ones are refused in every runtime.
 fn bundle(command: &[String], env: &[(String, String)], limits: &MachineLimits) -> Value {
     let env: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let limit = |kind: &str, most: u64| json!({ "type": kind, "hard": most, "soft": most });
@@ -145,14 +111,15 @@ fn bundle(command: &[String], env: &[(String, String)], limits: &MachineLimits) 
             },
             "rlimits": [
                 limit("RLIMIT_NOFILE", limits.descriptors), limit("RLIMIT_NPROC", limits.processes),
-                limit("RLIMIT_FSIZE", limits.disk), limit("RLIMIT_CORE", 0),
+                limit("RLIMIT_FSIZE", limits.disk), limit("RLIMIT_CORE", 1), limit("RLIMIT_MEMLOCK", 1 << 20),
+                limit("RLIMIT_MSGQUEUE", 1 << 16),
             ],
         },
         "mounts": [
             { "destination": "/proc", "type": "proc", "source": "proc", "options": private },
             { "destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=64k"] },
             { "destination": "/dev/pts", "type": "devpts", "source": "devpts",
-              "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"] },
+              "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "max=256"] },
             { "destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": private },
         ],
         "linux": {
@@ -161,19 +128,12 @@ fn bundle(command: &[String], env: &[(String, String)], limits: &MachineLimits) 
                 { "type": "user" }, { "type": "cgroup" },
             ],
             "maskedPaths": [
-                "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-                "/proc/sched_debug", "/proc/scsi", "/proc/kallsyms",
+                "/proc/acpi", "/proc/asound", "/proc/bus", "/proc/kallsyms", "/proc/kcore", "/proc/key-users",
+                "/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/sysrq-trigger",
+                "/proc/timer_list",
             ],
-            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+            "readonlyPaths": ["/proc/fs", "/proc/irq", "/proc/sys"],
             "sysctl": { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647" },
-            "seccomp": {
-                "defaultAction": "SCMP_ACT_ALLOW",
-                "syscalls": [
-                    { "names": REFUSED_CALLS, "action": "SCMP_ACT_ERRNO", "errnoRet": 1 },
-                    { "names": ["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"],
-                      "action": "SCMP_ACT_ERRNO", "errnoRet": 38 },
-                ],
-            },
         },
     })
 }

@@ -13,6 +13,8 @@ pub enum Runtime {
     /// A container runtime with the command line of runc.
     Oci {
         program: PathBuf,
+        /// Options before its subcommand.
+        options: Vec<String>,
         /// The folder in which it keeps its state.
         state: PathBuf,
         /// The `config.json` of the bundle, without its root and its ids.
@@ -32,10 +34,10 @@ pub enum Ids {
 
 impl Ids {
     /// Returns the ids that a process of a user namespace which maps these sees as the machine's: those of a process that has
-    /// entered an outer user namespace begin at 0.
+    /// entered an outer user namespace follow that namespace's root.
     pub(crate) fn inside(self) -> Self {
         match self {
-            Self::Range { count, .. } => Self::Range { first: 0, count },
+            Self::Range { count, .. } => Self::Range { first: 1, count },
             Self::Single => Self::Single,
         }
     }
@@ -74,12 +76,20 @@ pub struct MachineLimits {
     pub processes: u64,
     /// Processors' worth of time. `None`: all of them, by weight.
     pub processors: Option<f64>,
-    /// Bytes of its files.
+    /// Bytes of its files; see [`file_bytes`](Self::file_bytes).
     pub disk: u64,
     /// Its files and folders.
     pub inodes: u64,
     /// Descriptors of each process.
     pub descriptors: u64,
+}
+
+impl MachineLimits {
+    /// Returns the bytes that files may have. They are in memory: a part of it is left to processes, so that a machine whose
+    /// files are full refuses to write instead of having its processes killed.
+    pub fn file_bytes(&self) -> u64 {
+        self.disk.min(self.memory / 8 * 7)
+    }
 }
 
 /// The configuration of a container.
@@ -104,4 +114,12 @@ pub struct ContainerConfig {
     pub env: Vec<(String, String)>,
     /// An open descriptor of this process that the machine's first process gets under the number 3.
     pub socket: i32,
+}
+
+impl ContainerConfig {
+    /// Returns the file with the number of processes that were killed because the machine had no memory left, where a watcher
+    /// does that. Without one it does not exist.
+    pub fn kill_count(&self) -> PathBuf {
+        self.folder.with_file_name("memory-kills")
+    }
 }

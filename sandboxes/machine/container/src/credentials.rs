@@ -45,12 +45,17 @@ pub(crate) fn write_maps(process: i32, ids: Ids) -> io::Result<()> {
     write(process, "gid_map", &map(ids, group))
 }
 
-/// Writes the maps of a child with the host's helpers, which know the ranges that its user may map.
+/// Writes the maps of a child with the host's helpers, which know the ranges that its user may map. The child's root is that
+/// user, whose files it reads, and the range follows.
 pub(crate) fn write_maps_with_helpers(process: i32, ids: Ids) -> io::Result<()> {
     let Ids::Range { first, count } = ids else { return write_maps(process, ids) };
-    for helper in ["newuidmap", "newgidmap"] {
-        let done = Command::new(helper)
-            .args([process.to_string(), "0".into(), first.to_string(), count.to_string()])
+    // SAFETY: neither call takes an argument.
+    let own = unsafe { [("newuidmap", libc::geteuid()), ("newgidmap", libc::getegid())] };
+    for (helper, own) in own {
+        let mut command = Command::new(helper);
+        command.arg(process.to_string()).args(["0", &own.to_string(), "1"]);
+        let done = command
+            .args(["1", &first.to_string(), &count.to_string()])
             .output()
             .map_err(|error| io::Error::new(error.kind(), format!("{helper}: {error}")))?;
         if !done.status.success() {
@@ -118,13 +123,14 @@ pub(crate) fn drop_capabilities() -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) }).map(drop)
 }
 
-/// MachineLimits each process of the machine.
+/// Limits each process of the machine.
 pub(crate) fn limit_resources(limits: &MachineLimits) -> io::Result<()> {
     for (resource, most) in [
         (libc::RLIMIT_NOFILE, limits.descriptors),
         (libc::RLIMIT_NPROC, limits.processes),
         (libc::RLIMIT_FSIZE, limits.disk),
-        (libc::RLIMIT_CORE, 0),
+        // No file: a page is the least. With 1, no program of the host is started for a crash either, see core(5).
+        (libc::RLIMIT_CORE, 1),
         (libc::RLIMIT_MEMLOCK, 1 << 20),
         (libc::RLIMIT_MSGQUEUE, 1 << 16),
     ] {

@@ -19,36 +19,46 @@
 #![cfg(target_os = "linux")]
 
 mod config;
+mod container;
 mod credentials;
 mod devices;
 mod layers;
 mod namespaces;
 mod oci;
+mod protection;
 mod report;
 mod root;
 mod sys;
+mod watch;
 
 pub use config::{Bind, ContainerConfig, Ids, MachineLimits, Overlay, Runtime};
+pub use protection::protect;
 use report::InStep as _;
 pub use report::{LaunchError, LaunchReport};
 pub use switchtower_jail::Layer;
 
 use std::os::fd::OwnedFd;
 
+use sys::Signals;
+
 /// Starts the container that `config` describes, writes a [`LaunchReport`] as one line of JSON to `report`, and waits for the end of
-/// the machine's first process. Returns its exit code, as a shell would give it.
+/// the machine's first process. Returns its exit code, as a shell would give it. Where the caller ends, or sends SIGTERM, the
+/// machine ends, and its control groups are removed.
 ///
 /// # Errors
 /// The container could not be started. The report says so too.
 pub fn launch(config: &ContainerConfig, report: OwnedFd) -> Result<i32, LaunchError> {
-    let started = prepare(config).and_then(|config| match &config.runtime {
-        Runtime::BuiltIn => namespaces::start(&config),
-        Runtime::Oci { program, state, bundle } => oci::start(&config, program, state, bundle),
+    let started = prepare(config, &report).and_then(|(config, signals)| {
+        let started = match &config.runtime {
+            Runtime::BuiltIn => namespaces::start(&config),
+            Runtime::Oci { .. } => oci::start(&config),
+        }?;
+        Ok((config, signals, started))
     });
     match started {
-        Ok((process, layers)) => {
+        Ok((config, signals, (container, layers))) => {
             report::send(report, &LaunchReport::Started { layers });
-            Ok(sys::wait_for(process))
+            Ok(container.wait(&config, &signals))
         }
         Err(error) => {
             report::send(report, &LaunchReport::Failed { error: error.clone() });
@@ -57,9 +67,14 @@ pub fn launch(config: &ContainerConfig, report: OwnedFd) -> Result<i32, LaunchEr
     }
 }
 
-/// Has this process end with its parent, and gives the socket a number that is not replaced.
-fn prepare(config: &ContainerConfig) -> Result<ContainerConfig, LaunchError> {
-    sys::die_with_parent().during("dies with its parent")?;
+/// Has this process learn of its parent's end, and gives the socket a number that is not replaced.
+fn prepare(config: &ContainerConfig, report: &OwnedFd) -> Result<(ContainerConfig, Signals), LaunchError> {
+    let step = "ends with its parent";
+    let signals = Signals::block().during(step)?;
+    sys::signal_with_parent(libc::SIGTERM).during(step)?;
+    if sys::has_no_reader(report) {
+        return Err(LaunchError::new(step, "it has ended already"));
+    }
     let socket = sys::move_up(config.socket).during("socket")?;
-    Ok(ContainerConfig { socket, ..config.clone() })
+    Ok((ContainerConfig { socket, ..config.clone() }, signals))
 }

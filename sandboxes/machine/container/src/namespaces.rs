@@ -5,14 +5,14 @@ use std::ffi::CString;
 use std::io;
 use std::path::Path;
 
-use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr};
-use landlock::{RulesetCreatedAttr, RulesetStatus, Scope};
-use switchtower_jail::{ControlGroup, GroupLimits, filter_machine_calls};
+use switchtower_jail::{ControlGroup, GroupLimits};
 
 use crate::config::{ContainerConfig, Ids};
+use crate::container::Container;
 use crate::credentials;
 use crate::devices::{self, Devices};
 use crate::layers::{self, in_force};
+use crate::protection::protect;
 use crate::report::{InStep, LaunchError};
 use crate::root::{self, Root};
 use crate::sys::{self, Sync, check, fork, is_root, unshare};
@@ -23,8 +23,8 @@ const NAMESPACES: i32 =
 /// The number of the socket in the machine's first process.
 const SOCKET: i32 = 3;
 
-/// Starts the machine's first process. Returns its number and the layers that are in force.
-pub(crate) fn start(config: &ContainerConfig) -> Result<(i32, Vec<Layer>), LaunchError> {
+/// Starts the machine's first process. Returns it with the layers that are in force.
+pub(crate) fn start(config: &ContainerConfig) -> Result<(Container, Vec<Layer>), LaunchError> {
     let ids = enter_outer(config.ids).during("user namespace")?;
     let Root { path, shared_memory, layers: mut all } = root::make(config, ids)?;
     let (group, missing) = make_group(config);
@@ -60,9 +60,8 @@ pub(crate) fn start(config: &ContainerConfig) -> Result<(i32, Vec<Layer>), Launc
                 Ok(inner) if prepared.is_ok() => {
                     all.extend(inner);
                     all.push(users(config.ids));
-                    let limits = if missing.is_empty() { Ok(()) } else { Err(missing.join("; ")) };
-                    all.push(layers::layer("control group", limits));
-                    Ok((process, all))
+                    all.push(limits(&group, &missing));
+                    Ok((Container { process, group, runtime: None }, all))
                 }
                 Ok(_) | Err(_) => {
                     // Its own error is the cause.
@@ -73,6 +72,13 @@ pub(crate) fn start(config: &ContainerConfig) -> Result<(i32, Vec<Layer>), Launc
             }
         }
     }
+}
+
+/// Returns the layer of the limits of all processes together.
+pub(crate) fn limits(group: &ControlGroup, missing: &[String]) -> Layer {
+    let watched = if group.limits_memory() { "" } else { "; memory is held by a watcher, processes for each user" };
+    let status = if missing.is_empty() { Ok(()) } else { Err(missing.join("; ") + watched) };
+    layers::layer("control group", status)
 }
 
 fn users(ids: Ids) -> Layer {
@@ -129,7 +135,7 @@ pub(crate) fn enter_outer(ids: Ids) -> io::Result<Ids> {
             }
             credentials::become_root(ids)?;
             // The change of user has cleared it.
-            sys::die_with_parent()?;
+            sys::signal_with_parent(libc::SIGTERM)?;
             Ok(ids.inside())
         }
     }
@@ -163,18 +169,11 @@ fn enter(
     // The change of user has cleared it.
     sys::die_with_parent().during("dies with its parent")?;
     credentials::limit_resources(&config.limits).during("resource limits")?;
-    let landlock = restrict_files();
     devices::null_streams().during("standard streams")?;
     credentials::drop_capabilities().during("capabilities")?;
-    let seccomp = filter_machine_calls();
-    let layers = [
-        in_force("namespaces"),
-        in_force("capabilities"),
-        in_force("resource limits"),
-        layers::layer("landlock", landlock),
-        layers::layer("seccomp", seccomp.clone()),
-    ];
-    seccomp.during("seccomp")?;
+    sys::Signals::unblock().during("signals")?;
+    let mut layers = vec![in_force("namespaces"), in_force("capabilities"), in_force("resource limits")];
+    layers.extend(protect()?);
     let text = |text: &String| CString::new(text.as_str());
     let args = config.command.iter().map(text).collect::<Result<Vec<_>, _>>().during("command")?;
     let env = config.env.iter().map(|(name, value)| text(&format!("{name}={value}")));
@@ -196,24 +195,5 @@ fn keep_socket(socket: i32) -> io::Result<()> {
         check(libc::fcntl(SOCKET, libc::F_SETFD, 0))?;
         let flags = libc::CLOSE_RANGE_CLOEXEC as libc::c_int;
         check(libc::close_range(SOCKET as u32 + 1, u32::MAX, flags)).map(drop)
-    }
-}
-
-/// Forbids new devices, and abstract sockets and signals across the machine's border, whatever other layers allow.
-fn restrict_files() -> Result<(), String> {
-    let handled = AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::Refer;
-    // Without a rule for it, no file could be moved to another folder.
-    let allowed = PathBeneath::new(PathFd::new("/").map_err(|error| error.to_string())?, AccessFs::Refer);
-    let status = Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(handled)
-        .and_then(|rules| rules.scope(Scope::from_all(ABI::V6)))
-        .and_then(Ruleset::create)
-        .and_then(|rules| rules.add_rule(allowed))
-        .and_then(landlock::RulesetCreated::restrict_self)
-        .map_err(|error| error.to_string())?;
-    match status.ruleset {
-        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
-        RulesetStatus::NotEnforced => Err("this kernel has no Landlock".to_owned()),
     }
 }

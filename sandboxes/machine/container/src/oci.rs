@@ -1,54 +1,64 @@
 //! A container runtime with the command line of runc.
 #![allow(unsafe_code, reason = "descriptors have no safe wrapper in std")]
 
+use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::config::{ContainerConfig, Ids};
-use crate::layers;
-use crate::namespaces::{enter_outer, make_group};
+use crate::config::{ContainerConfig, Ids, Runtime};
+use crate::container::{Container, RunningRuntime};
+use crate::namespaces::{enter_outer, limits, make_group};
 use crate::report::{InStep, LaunchError};
 use crate::root::{self, Root};
 use crate::sys;
-use switchtower_jail::Layer;
+use switchtower_jail::{ControlGroup, Layer};
 
-/// Starts the runtime with the machine's root. Returns the number of its process, which waits for the container, and the layers
-/// that are known here.
-pub(crate) fn start(
-    config: &ContainerConfig,
-    program: &Path,
-    state: &Path,
-    bundle: &Value,
-) -> Result<(i32, Vec<Layer>), LaunchError> {
+/// Folders that every user can reach, and that a container runtime does not need.
+const REACHABLE: [&str; 4] = ["/mnt", "/media", "/srv", "/opt"];
+
+/// Starts the runtime with the machine's root. Returns it with the layers that are known here.
+pub(crate) fn start(config: &ContainerConfig) -> Result<(Container, Vec<Layer>), LaunchError> {
+    let Runtime::Oci { program, options, state, bundle } = &config.runtime else {
+        return Err(LaunchError::new("runtime", "it is the built-in one"));
+    };
+    // The machine's processes become children of this process when the runtime ends.
+    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1).during("runtime")?;
     let ids = enter_outer(config.ids).during("user namespace")?;
-    let Root { path, shared_memory, mut layers } = root::make(config, ids)?;
+    let Root { shared_memory, path, mut layers } = root::make(config, ids)?;
     let (group, missing) = make_group(config);
-    let limits = if missing.is_empty() { Ok(()) } else { Err(missing.join("; ")) };
-    layers.push(layers::layer("control group", limits));
-    let folder = config.folder.join("bundle");
-    std::fs::create_dir(&folder).during("bundle")?;
-    let bundle = complete(bundle.clone(), ids, &path, &shared_memory);
-    std::fs::write(folder.join("config.json"), bundle.to_string()).during("bundle")?;
-    let mut command = Command::new(program);
-    command.arg("--root").arg(state).arg("run").arg("--preserve-fds").arg("1").arg("--bundle").arg(&folder);
-    command.arg(&config.name).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    let socket = config.socket;
-    // SAFETY: the calls take numbers, and allocate nothing.
-    unsafe {
-        command.pre_exec(move || {
-            sys::die_with_parent()?;
-            if socket != 3 {
-                sys::check(libc::dup2(socket, 3))?;
-            }
-            sys::check(libc::fcntl(3, libc::F_SETFD, 0)).map(drop)
-        });
-    }
-    let child = command.spawn().during(&format!("runtime {}", program.display()));
-    match child {
-        Ok(child) => Ok((child.id() as i32, layers)),
+    layers.push(limits(&group, &missing));
+    let started = (|| {
+        let place = show(config, [program.as_path(), state]).during("file system")?;
+        let within = |path: &Path| place.join(path.strip_prefix(&config.folder).unwrap_or(path));
+        let folder = config.folder.join("bundle");
+        std::fs::create_dir(&folder).during("bundle")?;
+        let bundle = complete(bundle.clone(), config, &group, ids, &within(&path), &within(&shared_memory));
+        std::fs::write(folder.join("config.json"), bundle.to_string()).during("bundle")?;
+        let process = folder.join("process");
+        let mut command = Command::new(program);
+        command.args(options).arg("--root").arg(state).arg("run").arg("--bundle").arg(within(&folder));
+        command.args(["--preserve-fds", "1"]).arg("--pid-file").arg(&process).arg(&config.name);
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        let socket = config.socket;
+        // SAFETY: the calls take numbers, and allocate nothing.
+        unsafe {
+            command.pre_exec(move || {
+                sys::die_with_parent()?;
+                if socket != 3 {
+                    sys::check(libc::dup2(socket, 3))?;
+                }
+                sys::check(libc::fcntl(3, libc::F_SETFD, 0)).map(drop)
+            });
+        }
+        let child = command.spawn().during(&format!("runtime {}", program.display()))?;
+        let (program, options, state) = (program.clone(), options.clone(), state.clone());
+        Ok((child.id() as i32, RunningRuntime { program, options, state, process }))
+    })();
+    match started {
+        Ok((process, runtime)) => Ok((Container { process, group, runtime: Some(runtime) }, layers)),
         Err(error) => {
             group.end();
             Err(error)
@@ -56,8 +66,27 @@ pub(crate) fn start(
     }
 }
 
+/// Shows the machine's files at a place that the machine's users reach: the container's own user mounts its root, and the
+/// caller's folder is closed to it. Only this process and its children see it there.
+fn show(config: &ContainerConfig, used: [&Path; 2]) -> io::Result<PathBuf> {
+    let is_free = |place: &str| {
+        Path::new(place).is_dir() && used.iter().chain([&config.folder.as_path()]).all(|path| !path.starts_with(place))
+    };
+    let place = REACHABLE.into_iter().find(|place| is_free(place));
+    let place = place.ok_or_else(|| io::Error::other(format!("none of {} is a folder", REACHABLE.join(", "))))?;
+    sys::mount(&config.folder.to_string_lossy(), Path::new(place), "", libc::MS_BIND | libc::MS_REC, "")?;
+    Ok(PathBuf::from(place))
+}
+
 /// Adds what is known here to the configuration of a bundle.
-fn complete(mut bundle: Value, ids: Ids, root: &Path, shared_memory: &Path) -> Value {
+fn complete(
+    mut bundle: Value,
+    config: &ContainerConfig,
+    group: &ControlGroup,
+    ids: Ids,
+    root: &Path,
+    shared_memory: &Path,
+) -> Value {
     bundle["root"] = json!({ "path": root, "readonly": false });
     if let Some(mounts) = bundle["mounts"].as_array_mut() {
         mounts.push(json!({
@@ -72,5 +101,6 @@ fn complete(mut bundle: Value, ids: Ids, root: &Path, shared_memory: &Path) -> V
     let map = json!([{ "containerID": 0, "hostID": first, "size": count }]);
     bundle["linux"]["uidMappings"] = map.clone();
     bundle["linux"]["gidMappings"] = map;
+    bundle["linux"]["cgroupsPath"] = json!(group.runtime_path(&config.name));
     bundle
 }

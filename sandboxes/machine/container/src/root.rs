@@ -48,7 +48,7 @@ pub(crate) fn make(config: &ContainerConfig, ids: Ids) -> Result<Root, LaunchErr
         config.binds.iter().map(|bind| layer(&bind.source, namespace)).collect::<io::Result<_>>().during(step)?;
 
     let base = &config.folder;
-    let (disk, inodes) = (config.limits.disk, config.limits.inodes);
+    let (disk, inodes) = (config.limits.file_bytes(), config.limits.inodes);
     let flags = libc::MS_NOSUID | libc::MS_NODEV;
     mount("tmpfs", base, "tmpfs", flags, &format!("size={disk},nr_inodes={inodes},mode=755")).during(step)?;
     let (path, shared_memory) = (base.join("root"), base.join("shm"));

@@ -7,6 +7,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// Attributes of linux/mount.h.
 pub(crate) const READ_ONLY: u64 = 0x1;
@@ -43,7 +44,12 @@ pub(crate) fn prctl(option: i32, value: libc::c_ulong) -> io::Result<()> {
 
 /// Has this process killed when its parent ends.
 pub(crate) fn die_with_parent() -> io::Result<()> {
-    prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
+    signal_with_parent(libc::SIGKILL)
+}
+
+/// Has this process get a signal when its parent ends.
+pub(crate) fn signal_with_parent(signal: i32) -> io::Result<()> {
+    prctl(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong)
 }
 
 /// Enters new namespaces.
@@ -196,16 +202,97 @@ pub(crate) unsafe fn fork(namespaces: i32) -> io::Result<Option<i32>> {
 
 /// Waits for the end of a child. Returns its exit code, as a shell would give it.
 pub(crate) fn wait_for(process: i32) -> i32 {
-    let mut status = 0;
     loop {
-        // SAFETY: the pointer is to a number that outlives the call.
-        match check(unsafe { libc::waitpid(process, &raw mut status, 0) }) {
-            Ok(_) if libc::WIFEXITED(status) => return libc::WEXITSTATUS(status),
-            Ok(_) if libc::WIFSIGNALED(status) => return 128 + libc::WTERMSIG(status),
-            Ok(_) => {}
+        match ended(process, 0) {
+            Ok(Some(code)) => return code,
+            Ok(None) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return 1,
         }
+    }
+}
+
+/// Returns the exit code of a child that has ended, or `None`. `options`: as waitpid(2) has them; `process`: -1 for any child.
+pub(crate) fn ended(process: i32, options: i32) -> io::Result<Option<i32>> {
+    let mut status = 0;
+    // SAFETY: the pointer is to a number that outlives the call.
+    let found = check(unsafe { libc::waitpid(process, &raw mut status, options) })?;
+    Ok(match found {
+        0 => None,
+        _ if libc::WIFEXITED(status) => Some(libc::WEXITSTATUS(status)),
+        _ if libc::WIFSIGNALED(status) => Some(128 + libc::WTERMSIG(status)),
+        _ => None,
+    })
+}
+
+/// Signals that a process waits for instead of being ended by them.
+pub(crate) struct Signals(libc::sigset_t);
+
+impl Signals {
+    /// Blocks the end of a child and the request to end, in this process and those that it forks.
+    pub(crate) fn block() -> io::Result<Self> {
+        // SAFETY: the set is filled before it is read, and outlives the calls.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut set);
+            libc::sigaddset(&raw mut set, libc::SIGCHLD);
+            libc::sigaddset(&raw mut set, libc::SIGTERM);
+            check(libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()))?;
+            Ok(Self(set))
+        }
+    }
+
+    /// Unblocks all signals.
+    pub(crate) fn unblock() -> io::Result<()> {
+        // SAFETY: the set is filled before it is read, and outlives the calls.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut set);
+            check(libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut())).map(drop)
+        }
+    }
+
+    /// Waits for a signal and returns its number; `None`: none came in time.
+    pub(crate) fn wait(&self, time: Option<Duration>) -> Option<i32> {
+        let time = time.map(|time| libc::timespec {
+            tv_sec: time.as_secs() as libc::time_t,
+            tv_nsec: time.subsec_nanos().into(),
+        });
+        let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: the pointers are to values that outlive the call, or null.
+        check(unsafe { libc::sigtimedwait(&raw const self.0, std::ptr::null_mut(), time) }).ok().map(|it| it as i32)
+    }
+}
+
+/// Returns whether nobody can read any more what is written to a pipe.
+pub(crate) fn has_no_reader(pipe: &impl AsRawFd) -> bool {
+    let mut state = libc::pollfd { fd: pipe.as_raw_fd(), events: 0, revents: 0 };
+    // SAFETY: the pointer is to one structure that outlives the call.
+    let found = unsafe { libc::poll(&raw mut state, 1, 0) };
+    found == 1 && state.revents & libc::POLLERR != 0
+}
+
+/// Kills a process by its number.
+pub(crate) fn kill(process: i32) {
+    // SAFETY: the call takes numbers.
+    unsafe { libc::kill(process, libc::SIGKILL) };
+}
+
+/// Kills the process of an open folder of `/proc`, of this namespace or one below it.
+pub(crate) fn kill_opened(process: &File) -> io::Result<()> {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: the descriptor is open; without information the kernel makes its own.
+    check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), libc::SIGKILL, none, 0) }).map(drop)
+}
+
+/// Returns the bytes in use of the file system at `path`.
+pub(crate) fn used_bytes(path: &Path) -> io::Result<u64> {
+    let path = c_path(path)?;
+    // SAFETY: the path ends with a zero, and the structure is filled by the call, which it outlives.
+    unsafe {
+        let mut found: libc::statvfs = std::mem::zeroed();
+        check(libc::statvfs(path.as_ptr(), &raw mut found))?;
+        Ok((found.f_blocks.saturating_sub(found.f_bfree)) * found.f_frsize)
     }
 }
 

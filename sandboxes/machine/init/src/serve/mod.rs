@@ -39,6 +39,9 @@ struct Services {
 pub(crate) fn run(args: impl Iterator<Item = OsString>) -> Result<(), String> {
     let options = ServeOptions::parse(args)?;
     let socket = inherited_socket(options.listen_fd)?;
+    if options.is_protecting {
+        switchtower_container::protect().map_err(|error| error.to_string())?;
+    }
     let limits = getrlimit(Resource::Nofile);
     // Connections and programs take descriptors. The programs get the limit that this process had.
     let raised = rustix::process::Rlimit { current: limits.maximum, maximum: limits.maximum };

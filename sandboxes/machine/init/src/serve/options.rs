@@ -13,6 +13,8 @@ pub(super) struct ServeOptions {
     pub(super) user_home: String,
     /// Variables that every program gets.
     pub(super) env: BTreeMap<String, String>,
+    /// Whether this process gives up calls and files itself, because what started it has not done that.
+    pub(super) is_protecting: bool,
 }
 
 impl ServeOptions {
@@ -23,9 +25,14 @@ impl ServeOptions {
             group_id: 1000,
             user_home: "/home/user".to_owned(),
             env: BTreeMap::new(),
+            is_protecting: false,
         };
         while let Some(name) = args.next() {
             let name = name.into_string().map_err(|name| format!("unknown option {}", name.display()))?;
+            if name == "--protect" {
+                options.is_protecting = true;
+                continue;
+            }
             let value = args.next().and_then(|value| value.into_string().ok());
             let value = value.ok_or_else(|| format!("{name} needs a value"))?;
             let wrong = |error: std::num::ParseIntError| format!("{name} {value}: {error}");
