@@ -83,7 +83,7 @@ impl InitClient {
             .body(Bytes::new())
             .map_err(|error| PortError::Fault(invalid(error)))?;
         let stream = self.connect().await.map_err(|error| PortError::Fault(unreachable(error)))?;
-        let answer = send(stream, request).await.map_err(PortError::Fault)?;
+        let answer = in_time(send(stream, request)).await.map_err(PortError::Fault)?;
         if !answer.status().is_success() {
             return Err(PortError::Closed);
         }

@@ -33,7 +33,7 @@ impl UnavailableMachines {
 
 /// The beginning of the names of control groups. The namespace of process numbers, the number
 /// and the start time of this process follow, then the machine's number.
-const GROUP_PREFIX: &str = "switchtower-machine-";
+const GROUP_PREFIX: &str = "switchtower-local-";
 /// The beginnings of the names of private folders: of this process, and of each machine.
 const HOST_FOLDER: &str = "machines-";
 const MACHINE_FOLDER: &str = "m-";

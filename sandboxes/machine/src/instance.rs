@@ -42,8 +42,7 @@ pub(crate) struct Instance {
     kill_count: PathBuf,
     launcher: Option<Child>,
     folder: Option<PrivateFolder>,
-    /// Freed last.
-    _ids: IdRange,
+    ids: Option<IdRange>,
     place: Option<OwnedSemaphorePermit>,
 }
 
@@ -91,7 +90,7 @@ impl Instance {
             kill_count: config.kill_count(),
             launcher: Some(launcher),
             folder: Some(folder),
-            _ids: ids,
+            ids: Some(ids),
             place: None,
         };
         let reported = match &mut instance.launcher {
@@ -121,7 +120,7 @@ impl Instance {
             }
         }
         let said = said.trim();
-        UnavailableMachines::new(if said.is_empty() { why.to_owned() } else { format!("{why}: {said}") })
+        UnavailableMachines::new(if said.is_empty() { why } else { said })
     }
 
     /// Holds one of the places for machines until the end.
@@ -159,7 +158,7 @@ impl Instance {
 
     fn take_rest(&mut self) -> Option<Rest> {
         let (launcher, folder) = (self.launcher.take()?, self.folder.take()?);
-        Some(Rest { launcher, name: self.name.clone(), folder })
+        Some(Rest { launcher, name: self.name.clone(), folder, ids: self.ids.take() })
     }
 }
 
@@ -178,6 +177,8 @@ struct Rest {
     launcher: Child,
     name: String,
     folder: PrivateFolder,
+    /// No other machine gets them before this one has ended.
+    ids: Option<IdRange>,
 }
 
 impl Rest {
@@ -193,7 +194,7 @@ impl Rest {
         let group = ControlGroup::existing(&self.name);
         // Processes that were killed may not have ended yet.
         while !group.end() && pause(&mut pauses) {}
-        drop(self.folder);
+        drop((self.folder, self.ids));
     }
 }
 

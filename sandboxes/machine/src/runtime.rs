@@ -54,7 +54,10 @@ impl FoundRuntime {
         match &self.program {
             None => Runtime::BuiltIn,
             Some(program) => {
-                let (program, state, options) = (program.clone(), state.to_owned(), Vec::new());
+                let (program, state) = (program.clone(), state.to_owned());
+                // The runtime starts in the machine's group. What it would do with groups fails where version 1 and 2 are mixed.
+                let is_crun = program.file_name().is_some_and(|name| name == "crun");
+                let options = is_crun.then(|| "--cgroup-manager=disabled".to_owned()).into_iter().collect();
                 Runtime::Oci { program, options, state, bundle: bundle(command, env, limits) }
             }
         }
@@ -110,14 +113,14 @@ fn bundle(command: &[String], env: &[(String, String)], limits: &MachineLimits) 
                 "inheritable": [], "ambient": [],
             },
             "rlimits": [
-                limit("RLIMIT_NOFILE", limits.descriptors), limit("RLIMIT_NPROC", limits.processes),
+                limit("RLIMIT_NOFILE", limits.descriptors), limit("RLIMIT_NPROC", limits.all_processes()),
                 limit("RLIMIT_FSIZE", limits.disk), limit("RLIMIT_CORE", 1), limit("RLIMIT_MEMLOCK", 1 << 20),
                 limit("RLIMIT_MSGQUEUE", 1 << 16),
             ],
         },
         "mounts": [
             { "destination": "/proc", "type": "proc", "source": "proc", "options": private },
-            { "destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=64k"] },
+            { "destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "noexec", "ro", "mode=755", "size=64k"] },
             { "destination": "/dev/pts", "type": "devpts", "source": "devpts",
               "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "max=256"] },
             { "destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": private },
@@ -133,7 +136,7 @@ fn bundle(command: &[String], env: &[(String, String)], limits: &MachineLimits) 
                 "/proc/timer_list",
             ],
             "readonlyPaths": ["/proc/fs", "/proc/irq", "/proc/sys"],
-            "sysctl": { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647" },
+            "sysctl": { "net.ipv4.ip_unprivileged_port_start": "0" },
         },
     })
 }

@@ -84,7 +84,16 @@ pub struct MachineLimits {
     pub descriptors: u64,
 }
 
+/// Processes of a machine beyond its limit: the first process and its threads, and commands that it starts where programs have
+/// used up theirs.
+pub const RESERVED_PROCESSES: u64 = 24;
+
 impl MachineLimits {
+    /// Returns the processes of a machine with those of its first process.
+    pub fn all_processes(&self) -> u64 {
+        self.processes + RESERVED_PROCESSES
+    }
+
     /// Returns the bytes that files may have. They are in memory: a part of it is left to processes, so that a machine whose
     /// files are full refuses to write instead of having its processes killed.
     pub fn file_bytes(&self) -> u64 {

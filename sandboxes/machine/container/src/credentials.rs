@@ -127,7 +127,7 @@ pub(crate) fn drop_capabilities() -> io::Result<()> {
 pub(crate) fn limit_resources(limits: &MachineLimits) -> io::Result<()> {
     for (resource, most) in [
         (libc::RLIMIT_NOFILE, limits.descriptors),
-        (libc::RLIMIT_NPROC, limits.processes),
+        (libc::RLIMIT_NPROC, limits.all_processes()),
         (libc::RLIMIT_FSIZE, limits.disk),
         // No file: a page is the least. With 1, no program of the host is started for a crash either, see core(5).
         (libc::RLIMIT_CORE, 1),

@@ -98,7 +98,7 @@ pub(crate) fn make_group(config: &ContainerConfig) -> (ControlGroup, Vec<String>
         &config.name,
         &GroupLimits {
             memory: Some(limits.memory),
-            processes: Some(limits.processes),
+            processes: Some(limits.all_processes()),
             processors: limits.processors,
             weight: Some(100),
         },

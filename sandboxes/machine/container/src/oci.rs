@@ -43,10 +43,14 @@ pub(crate) fn start(config: &ContainerConfig) -> Result<(Container, Vec<Layer>),
         command.args(["--preserve-fds", "1"]).arg("--pid-file").arg(&process).arg(&config.name);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         let socket = config.socket;
-        // SAFETY: the calls take numbers, and allocate nothing.
+        let joined = if options.is_empty() { None } else { Some(group.clone()) };
+        // SAFETY: this process has one thread, so that the new one may allocate.
         unsafe {
             command.pre_exec(move || {
                 sys::die_with_parent()?;
+                if let Some(group) = &joined {
+                    group.add(std::process::id())?;
+                }
                 if socket != 3 {
                     sys::check(libc::dup2(socket, 3))?;
                 }
@@ -101,6 +105,8 @@ fn complete(
     let map = json!([{ "containerID": 0, "hostID": first, "size": count }]);
     bundle["linux"]["uidMappings"] = map.clone();
     bundle["linux"]["gidMappings"] = map;
+    // The kernel refuses groups that the machine does not have.
+    bundle["linux"]["sysctl"]["net.ipv4.ping_group_range"] = json!(format!("0 {}", count - 1));
     bundle["linux"]["cgroupsPath"] = json!(group.runtime_path(&config.name));
     bundle
 }

@@ -1,47 +1,197 @@
-//! Machines for the tests: one backend for all, where this host can start machines.
+//! Machines for the tests: one backend for each runtime, where this host can start machines with it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use http::Request;
+use serde_json::{Value, json};
 use switchtower_contract::{
     Backend, Event, Events, Fault, Language, Limits, Machine, Outcome, Output, Program, Sandbox, Spec,
 };
-use switchtower_machine::{Config, Machines};
+use switchtower_machine::{Config, Machines, RuntimeChoice};
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
-/// Returns the backend. `None`, with a message, where machines cannot be started.
-pub(crate) async fn machines() -> Option<Arc<Machines>> {
-    static MACHINES: OnceCell<Option<Arc<Machines>>> = OnceCell::const_new();
-    let started = MACHINES.get_or_init(async || {
-        let machines = Arc::new(Machines::new(config()).unwrap());
-        match machines.ensure_started().await {
-            Ok(()) => Some(machines),
-            Err(error) => {
-                assert!(std::env::var_os("CI").is_none(), "CI must test machines: {error}");
-                eprintln!("skipped: machines cannot be started here: {error}");
-                None
+/// The container runtimes that are tested where they are installed.
+const RUNTIMES: [&str; 2] = ["runc", "crun"];
+/// The longest time of one command.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The machines of one runtime.
+#[derive(Clone)]
+pub(crate) struct Tested {
+    pub(crate) runtime: &'static str,
+    pub(crate) machines: Arc<Machines>,
+}
+
+/// Returns the machines of each runtime, with a message for each that cannot start them.
+pub(crate) async fn all_runtimes() -> &'static [Tested] {
+    static ALL: OnceCell<Vec<Tested>> = OnceCell::const_new();
+    let start = async || {
+        let mut all: Vec<Tested> = built_in().await.into_iter().collect();
+        for runtime in RUNTIMES {
+            let config = Config { runtime: RuntimeChoice::Program(runtime.into()), ..config() };
+            match started(config).await {
+                Ok(machines) => all.push(Tested { runtime, machines }),
+                Err(error) => eprintln!("skipped: machines of {runtime}: {error}"),
             }
         }
-    });
-    started.await.clone()
+        all
+    };
+    ALL.get_or_init(start).await
 }
 
+/// Returns the machines of the built-in runtime. `None`, with a message, where they cannot be started.
+pub(crate) async fn built_in() -> Option<Tested> {
+    static BUILT_IN: OnceCell<Option<Tested>> = OnceCell::const_new();
+    let start = async || match started(config()).await {
+        Ok(machines) => Some(Tested { runtime: "built-in", machines }),
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "CI must test machines: {error}");
+            eprintln!("skipped: machines cannot be started here: {error}");
+            None
+        }
+    };
+    BUILT_IN.get_or_init(start).await.clone()
+}
+
+pub(crate) async fn started(config: Config) -> Result<Arc<Machines>, String> {
+    let machines = Arc::new(Machines::new(config).map_err(|error| error.to_string())?);
+    machines.ensure_started().await.map_err(|error| error.to_string())?;
+    Ok(machines)
+}
+
+/// Returns small limits, which tests reach soon.
 pub(crate) fn config() -> Config {
     let scratch = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("machines");
-    Config { scratch, ..Config::default() }
+    Config {
+        scratch,
+        memory: 256 << 20,
+        disk: 200 << 20,
+        inodes: 20_000,
+        processes: 300,
+        ..Config::default()
+    }
 }
 
-/// Opens a machine.
-pub(crate) async fn open() -> Option<(Box<dyn Sandbox>, Arc<dyn Machine>)> {
-    let sandbox = machines().await?.open(&Spec::new(Language::Bash)).await.unwrap();
-    let machine = sandbox.machine().unwrap();
-    Some((sandbox, machine))
+/// An open machine.
+pub(crate) struct OpenMachine {
+    /// The machine ends with it.
+    _sandbox: Box<dyn Sandbox>,
+    pub(crate) machine: Arc<dyn Machine>,
+}
+
+/// How a command ended and what it printed.
+#[derive(Debug, Default)]
+pub(crate) struct CommandRun {
+    /// Such as `exit status 0` or `signal: killed`; nothing if the connection broke off.
+    pub(crate) end: String,
+    /// At most 1 MiB.
+    pub(crate) printed: String,
+}
+
+impl Tested {
+    pub(crate) async fn open(&self) -> OpenMachine {
+        let sandbox = self.machines.open(&Spec::new(Language::Bash)).await.unwrap();
+        let machine = sandbox.machine().unwrap();
+        OpenMachine { _sandbox: sandbox, machine }
+    }
+}
+
+impl OpenMachine {
+    /// Runs a command line of the shell to its end.
+    pub(crate) async fn command(&self, user: &str, line: &str) -> CommandRun {
+        self.command_with(user, line, &BTreeMap::new()).await
+    }
+
+    pub(crate) async fn command_with(&self, user: &str, line: &str, env: &BTreeMap<String, String>) -> CommandRun {
+        let mut run = CommandRun::default();
+        // What was printed before the time is over counts.
+        let _late = timeout(COMMAND_TIMEOUT, self.follow(user, line, env, &mut run)).await;
+        run
+    }
+
+    async fn follow(&self, user: &str, line: &str, env: &BTreeMap<String, String>, run: &mut CommandRun) {
+        let message = json!({ "process": { "cmd": "/bin/bash", "args": ["-c", line], "envs": env } }).to_string();
+        let mut body = BytesMut::from(&[0][..]);
+        body.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
+        body.extend_from_slice(message.as_bytes());
+        let request = Request::post("/process.Process/Start")
+            .header("content-type", "application/connect+json")
+            .header("authorization", format!("Basic {}", BASE64.encode(format!("{user}:"))))
+            .body(body.freeze())
+            .unwrap();
+        let answer = match self.machine.call(49983, request).await {
+            Ok(answer) => answer,
+            Err(fault) => {
+                run.end = format!("{fault:?}");
+                return;
+            }
+        };
+        let mut body = answer.into_body();
+        let mut buffer = BytesMut::new();
+        while let Some(Ok(piece)) = body.next().await {
+            buffer.extend_from_slice(&piece);
+            while buffer.len() >= 5 {
+                let length = u32::from_be_bytes(buffer[1..5].try_into().unwrap()) as usize;
+                if buffer.len() < 5 + length {
+                    break;
+                }
+                let frame = buffer.split_to(5 + length);
+                let message: Value = serde_json::from_slice(&frame[5..]).unwrap_or_default();
+                for stream in ["stdout", "stderr"] {
+                    let data = message["event"]["data"][stream].as_str().unwrap_or_default();
+                    if run.printed.len() < 1 << 20 {
+                        run.printed.push_str(&String::from_utf8_lossy(&BASE64.decode(data).unwrap()));
+                    }
+                }
+                if let Some(error) = message["error"].as_object() {
+                    run.end = format!("{error:?}");
+                }
+                if let Some(status) = message["event"]["end"]["status"].as_str() {
+                    status.clone_into(&mut run.end);
+                }
+            }
+        }
+    }
+
+    /// Calls the file service. Returns the status and the body, of at most 16 MiB; the status 0 where it does not answer.
+    pub(crate) async fn files(&self, request: Request<Bytes>) -> (u16, Vec<u8>) {
+        let called = timeout(COMMAND_TIMEOUT, async {
+            let Ok(answer) = self.machine.call(49983, request).await else { return (0, Vec::new()) };
+            let (status, mut body, mut content) = (answer.status().as_u16(), answer.into_body(), Vec::new());
+            while let Some(Ok(piece)) = body.next().await
+                && content.len() < 16 << 20
+            {
+                content.extend_from_slice(&piece);
+            }
+            (status, content)
+        });
+        called.await.unwrap_or_default()
+    }
+
+    pub(crate) async fn write(&self, user: &str, path: &str, content: impl Into<Bytes>) -> u16 {
+        let uri = format!("/files?path={path}&username={user}");
+        let request = Request::post(uri).header("content-type", "application/octet-stream").body(content.into());
+        self.files(request.unwrap()).await.0
+    }
+
+    /// Checks that commands run. Returns what happened instead.
+    pub(crate) async fn answers(&self) -> Result<(), CommandRun> {
+        let run = self.command("user", "echo it answers").await;
+        if run.printed == "it answers\n" { Ok(()) } else { Err(run) }
+    }
 }
 
 /// Runs a program in a machine of its own.
-pub(crate) async fn run(program: &Program, wall: Duration) -> Option<(Result<Outcome, Fault>, Output)> {
-    let mut sandbox = machines().await?.open(&Spec::new(program.language)).await.unwrap();
+pub(crate) async fn run(machines: &Machines, program: &Program, wall: Duration) -> (Result<Outcome, Fault>, Output) {
+    let mut sandbox = machines.open(&Spec::new(program.language)).await.unwrap();
     let (events, mut from) = Events::channel();
     let limits = Limits { wall, memory: 512 << 20, ..Limits::default() };
     let collect = async {
@@ -56,5 +206,5 @@ pub(crate) async fn run(program: &Program, wall: Duration) -> Option<(Result<Out
         let events = events;
         sandbox.run(program, &limits, &events).await
     };
-    Some(tokio::join!(run, collect))
+    tokio::join!(run, collect)
 }

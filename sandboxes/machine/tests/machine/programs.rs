@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use switchtower_contract::{Exit, Language, Program};
 
-use crate::harness::{machines, run};
+use crate::harness::{built_in, run};
 
 const WALL: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_of_each_language_print_and_read() {
-    let Some(machines) = machines().await else { return };
-    println!("{:?} {:#?}", machines.versions(), machines.layers());
+    let Some(tested) = built_in().await else { return };
     for (language, source) in [
         (Language::Bash, "read name; echo Hello, $name; exit 3"),
         (
@@ -29,8 +28,22 @@ async fn programs_of_each_language_print_and_read() {
         ),
     ] {
         let program = Program::new(language, source).with_stdin("Alice\n");
-        let (outcome, output) = run(&program, WALL).await.unwrap();
+        let (outcome, output) = run(&tested.machines, &program, WALL).await;
         assert_eq!(output.stdout, "Hello, Alice\n", "{language}: {outcome:?} {output:?}");
         assert_eq!(outcome.unwrap().exit, Exit::Finished(3), "{language}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_prints_while_it_reads_or_reads_nothing_ends() {
+    let Some(tested) = built_in().await else { return };
+    let large = "x".repeat(8 << 20);
+    // Far more than all buffers on the way.
+    let (outcome, output) = run(&tested.machines, &Program::new(Language::Bash, "cat | wc -c; cat /dev/null").with_stdin(&large), WALL).await;
+    assert_eq!((outcome.unwrap().exit, output.stdout.trim()), (Exit::Finished(0), "8388608"));
+    let (outcome, _) = run(&tested.machines, &Program::new(Language::Bash, "cat").with_stdin(&large), WALL).await;
+    assert_eq!(outcome.unwrap().exit, Exit::Finished(0));
+    let unread = Program::new(Language::Bash, "sleep 600").with_stdin(&large);
+    let (outcome, _) = run(&tested.machines, &unread, Duration::from_secs(1)).await;
+    assert_eq!(outcome.unwrap().exit, Exit::TimedOut);
 }

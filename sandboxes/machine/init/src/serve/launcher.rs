@@ -20,8 +20,8 @@ const OOM_SCORE: &[u8] = b"100";
 
 pub(super) struct MachineLauncher {
     children: Arc<Children>,
-    /// The limit of descriptors that programs get.
-    descriptors: Rlimit,
+    /// The limits that programs get in place of those of this process.
+    limits: [(Resource, Rlimit); 2],
 }
 
 /// Whom a program belongs to.
@@ -32,8 +32,8 @@ struct Credentials {
 }
 
 impl MachineLauncher {
-    pub(super) fn new(children: Arc<Children>, descriptors: Rlimit) -> Self {
-        Self { children, descriptors }
+    pub(super) fn new(children: Arc<Children>, limits: [(Resource, Rlimit); 2]) -> Self {
+        Self { children, limits }
     }
 }
 
@@ -50,15 +50,16 @@ impl Launcher for MachineLauncher {
             gid: Gid::from_raw(user.gid),
             groups: [user.gid].iter().chain(&user.groups).copied().map(Gid::from_raw).collect(),
         };
-        let (cwd, has_terminal, descriptors) =
-            (CString::new(launch.cwd.clone())?, launch.has_terminal, self.descriptors);
+        let (cwd, has_terminal, limits) = (CString::new(launch.cwd.clone())?, launch.has_terminal, self.limits);
         let prepare = move || {
             rustix::process::setsid()?;
             if has_terminal {
                 rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
             }
             raise_oom_score();
-            setrlimit(Resource::Nofile, descriptors)?;
+            for (resource, limit) in limits {
+                setrlimit(resource, limit)?;
+            }
             credentials.assume()?;
             // As the user, who may not be allowed to enter it.
             Ok(rustix::process::chdir(&cwd)?)

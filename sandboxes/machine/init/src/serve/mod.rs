@@ -15,9 +15,11 @@ use std::ffi::OsString;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::Mode;
-use rustix::process::{DumpableBehavior, Resource, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use switchtower_container::RESERVED_PROCESSES;
 use switchtower_envd::{Daemon, DaemonOptions, Launcher, User, Users};
 
 use launcher::MachineLauncher;
@@ -42,16 +44,22 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> Result<(), String> {
     if options.is_protecting {
         switchtower_container::protect().map_err(|error| error.to_string())?;
     }
-    let limits = getrlimit(Resource::Nofile);
+    let (descriptors, processes) = (getrlimit(Resource::Nofile), getrlimit(Resource::Nproc));
     // Connections and programs take descriptors. The programs get the limit that this process had.
-    let raised = rustix::process::Rlimit { current: limits.maximum, maximum: limits.maximum };
+    let raised = Rlimit { current: descriptors.maximum, maximum: descriptors.maximum };
     setrlimit(Resource::Nofile, raised).map_err(|error| format!("the limit of descriptors was not raised: {error}"))?;
+    // Programs that have used up their processes leave some to this process, which starts and kills others.
+    let left = |limit: Option<u64>| limit.map(|limit| limit.saturating_sub(RESERVED_PROCESSES).max(1));
+    let processes = Rlimit { current: left(processes.current), maximum: left(processes.maximum) };
+    let limits = [(Resource::Nofile, descriptors), (Resource::Nproc, processes)];
     rustix::process::umask(Mode::from_raw_mode(0o022));
     // Programs that have the user of this process must not stop it or read its memory as a debugger does.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| format!("prctl: {error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
+        // The first one stays: where no thread can be started any more, files are still served.
+        .thread_keep_alive(Duration::MAX)
         .thread_stack_size(STACK_BYTES)
         .build()
         .map_err(|error| error.to_string())?;
@@ -79,6 +87,7 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> Result<(), String> {
         listener.set_nonblocking(true).map_err(|error| error.to_string())?;
         let listener = tokio::net::UnixListener::from_std(listener).map_err(|error| error.to_string())?;
         tokio::spawn(reaping);
+        tokio::task::spawn_blocking(|| ()).await.map_err(|error| error.to_string())?;
         listener::serve(listener, Arc::new(Services { daemon, launcher })).await;
         Ok(())
     })

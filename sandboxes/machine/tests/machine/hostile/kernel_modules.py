@@ -1,0 +1,12 @@
+# Loads code into the kernel, and turns the host off.
+room = ctypes.create_string_buffer(64)
+attempt("init_module", lambda: call(175, room, 64, ctypes.c_char_p(b"")))
+attempt("finit_module", lambda: call(313, os.open("/bin/true", os.O_RDONLY), ctypes.c_char_p(b""), 0))
+attempt("delete_module", lambda: call(176, ctypes.c_char_p(b"dummy"), 0))
+attempt("kexec_load", lambda: call(246, 0, 0, 0, 0))
+attempt("kexec_file_load", lambda: call(320, -1, -1, 0, 0, 0))
+attempt("reboot", lambda: call(169, 0xfee1dead, 672274793, 0x89abcdef, 0))
+attempt("swapon", lambda: call(167, ctypes.c_char_p(b"/tmp/x"), 0))
+attempt("sethostname", lambda: call(170, ctypes.c_char_p(b"x"), 1))
+attempt("setdomainname", lambda: call(171, ctypes.c_char_p(b"x"), 1))
+attempt("vhangup", lambda: call(153))

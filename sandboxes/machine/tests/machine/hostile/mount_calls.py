@@ -1,0 +1,12 @@
+# The newer calls for mounts.
+buffer = ctypes.create_string_buffer(64)
+attempt("fsopen", lambda: call(430, ctypes.c_char_p(b"tmpfs"), 0))
+attempt("open_tree", lambda: call(428, -100, ctypes.c_char_p(b"/"), 1))
+attempt("open_tree_attr", lambda: call(467, -100, ctypes.c_char_p(b"/"), 1, buffer, 32))
+attempt("move_mount", lambda: call(429, -100, ctypes.c_char_p(b"/tmp"), -100, ctypes.c_char_p(b"/mnt"), 0))
+attempt("mount_setattr", lambda: call(442, -100, ctypes.c_char_p(b"/"), 0, buffer, 32))
+attempt("fspick", lambda: call(433, -100, ctypes.c_char_p(b"/"), 0))
+attempt("fsmount", lambda: call(432, 0, 0, 0))
+attempt("pivot_root", lambda: call(155, ctypes.c_char_p(b"."), ctypes.c_char_p(b".")))
+attempt("mount", lambda: call(165, 0, ctypes.c_char_p(b"/"), 0, 1 << 18, 0))
+attempt("umount2", lambda: call(166, ctypes.c_char_p(b"/proc"), 2))
