@@ -208,6 +208,12 @@ impl ProcTables {
         lists.flat_map(|(controllers, _)| controllers.split(',')).filter(|controller| !controller.is_empty())
     }
 
+    /// Returns the folder of this process's group in version 2, also beside version 1.
+    pub(crate) fn unified_group(&self) -> Option<PathBuf> {
+        let path = self.groups.lines().find_map(|line| line.split_once("::").map(|(_, path)| path))?;
+        self.mounts.lines().find_map(|line| mounted(line, "", Version::Two, path))
+    }
+
     /// Returns the group of this process for a controller.
     pub(crate) fn current_group(&self, controller: &str) -> Result<CurrentGroup, String> {
         // "number:controllers:path"; version 2 has no controllers there.

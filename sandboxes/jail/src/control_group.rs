@@ -103,9 +103,12 @@ impl ControlGroup {
         for controller in CONTROLLERS {
             group.folders.extend(find(controller).map(|(folder, version)| (controller, folder, version)));
         }
-        for controller in tables.controllers().filter(|controller| !CONTROLLERS.contains(controller)) {
-            let other = find(controller).map(|(folder, _)| folder);
-            group.others.extend(other.filter(|other| group.folders.iter().all(|(_, folder, _)| folder != other)));
+        let others = tables.controllers().filter_map(|controller| Some(find(controller)?.0));
+        let unified = tables.unified_group().map(|parent| parent.join(name)).filter(|folder| folder.is_dir());
+        for other in others.chain(unified) {
+            if group.folders.iter().all(|(_, folder, _)| *folder != other) {
+                group.others.push(other);
+            }
         }
         group
     }
@@ -130,6 +133,15 @@ impl ControlGroup {
     fn unified(&self) -> Option<&Path> {
         let found = self.folders.iter().find(|(.., version)| *version == Version::Two);
         found.map(|(_, folder, _)| folder.as_path())
+    }
+
+    /// Lowers the limit of memory.
+    ///
+    /// # Errors
+    /// It is not there, or the processes use more already.
+    pub fn lower_memory(&self, bytes: u64) -> io::Result<()> {
+        let refused = self.limit(&GroupLimits { memory: Some(bytes), ..GroupLimits::default() });
+        refused.into_iter().next().map_or(Ok(()), |why| Err(io::Error::other(why)))
     }
 
     /// Sets the limits. Returns those that could not be set, with reasons.

@@ -172,6 +172,11 @@ impl Shared {
         self.found().languages.clone()
     }
 
+    /// Returns the bytes of memory of each machine.
+    pub(crate) fn memory(&self) -> u64 {
+        self.config.memory
+    }
+
     async fn started(&self) -> Result<&Started, UnavailableMachines> {
         let started = self.started.get_or_init(|| begin(self.config.clone())).await;
         started.as_ref().map_err(Clone::clone)

@@ -12,6 +12,7 @@ use switchtower_worker::private_folder::PrivateFolder;
 
 use crate::assets;
 use crate::config::Config;
+use crate::pauses::Pauses;
 use crate::runtime::FoundRuntime;
 use crate::template::Template;
 use crate::user_ids::UserIds;
@@ -119,6 +120,9 @@ fn sweep_groups() {
             group.remove();
         } else if !owner.is_alive() {
             tracing::info!(group = name, "a machine that an ended process has left is removed");
+            // Processes that were killed take a moment to end.
+            let mut pauses = Pauses::default();
+            while !group.end() && pauses.next() {}
             if !group.end() {
                 tracing::warn!(group = name, "a control group of a left machine could not be removed");
             }

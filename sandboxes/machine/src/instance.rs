@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use switchtower_container::{ContainerConfig, LaunchReport, Layer};
+use switchtower_container::{ContainerConfig, Ids, LaunchReport, Layer};
 use switchtower_jail::{ControlGroup, GroupUsage};
 use switchtower_worker::private_folder::PrivateFolder;
 use switchtower_worker::spawn;
@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use crate::assets;
 use crate::client::InitClient;
 use crate::host::{Host, UnavailableMachines};
+use crate::pauses::Pauses;
 use crate::template::USER;
 use crate::user_ids::IdRange;
 
@@ -28,6 +29,8 @@ use crate::user_ids::IdRange;
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Most bytes of a launcher's messages that are read.
 const MAX_MESSAGE: u64 = 16 << 10;
+/// The least memory of a machine, which its first process and a program's files share with the program.
+const LEAST_MEMORY: u64 = 32 << 20;
 /// The name that machines have for themselves.
 const HOSTNAME: &str = "sandbox";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -61,7 +64,7 @@ impl Instance {
         let made = std::fs::create_dir(&mounted).and_then(|()| UnixListener::bind(&socket));
         let listener = made.map_err(|error| UnavailableMachines::new(format!("{}: {error}", socket.display())))?;
         let limits = host.limits();
-        let command = command(host);
+        let command = command(host, ids.ids);
         let env = vec![("PATH".to_owned(), PATH.to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())];
         let config = ContainerConfig {
             name: name.clone(),
@@ -138,6 +141,12 @@ impl Instance {
         self.group.can_freeze() && self.group.set_frozen(frozen).is_ok()
     }
 
+    /// Lowers the memory of the machine, as far as its limit is above: to what one program may use.
+    pub(crate) fn lower_memory(&self, bytes: u64) {
+        // Where there is no group, or less is left, the machine's own limit holds.
+        let _ = self.group.lower_memory(bytes.max(LEAST_MEMORY));
+    }
+
     /// Returns what the machine has used.
     pub(crate) fn usage(&self) -> GroupUsage {
         let mut usage = self.group.usage();
@@ -187,32 +196,22 @@ impl Rest {
         if let Some(launcher) = self.launcher.id().and_then(|id| Pid::from_raw(id as i32)) {
             let _ = kill_process(launcher, Signal::TERM);
         }
-        let mut pauses = 0;
-        while matches!(self.launcher.try_wait(), Ok(None)) && pause(&mut pauses) {}
+        let mut pauses = Pauses::default();
+        while matches!(self.launcher.try_wait(), Ok(None)) && pauses.next() {}
         // Its end kills the first process, and that one's end all others.
         let _ = self.launcher.start_kill();
         let group = ControlGroup::existing(&self.name);
         // Processes that were killed may not have ended yet.
-        while !group.end() && pause(&mut pauses) {}
+        while !group.end() && pauses.next() {}
         drop((self.folder, self.ids));
     }
 }
 
-/// Pauses. Returns false where that was done often enough.
-fn pause(pauses: &mut u32) -> bool {
-    const MOST: u32 = 1000;
-    *pauses += 1;
-    // Processes end in less than a millisecond, most of the time.
-    let time = if *pauses < 20 { Duration::from_micros(250) } else { Duration::from_millis(5) };
-    #[allow(clippy::disallowed_methods, reason = "a thread that only cleans up")]
-    std::thread::sleep(time);
-    *pauses < MOST
-}
-
 /// Returns the command of a machine's first process.
-fn command(host: &Host) -> Vec<String> {
+fn command(host: &Host, ids: Ids) -> Vec<String> {
     let program = format!("{}/init", assets::FOLDER);
-    let user = USER.to_string();
+    // Where a machine has one id, both users have it.
+    let user = if ids == Ids::Single { 0 } else { USER }.to_string();
     let mut command = vec![program.as_str(), "serve", "--listen-fd", "3", "--user-id", &user, "--group-id", &user];
     // A container runtime does not know what the built-in one refuses.
     command.extend(host.runtime.program.is_some().then_some("--protect"));

@@ -28,6 +28,7 @@ mod kernel_process;
 mod language;
 mod machine;
 mod output;
+mod pauses;
 mod program;
 mod runtime;
 mod sandbox;

@@ -79,11 +79,14 @@ pub(crate) struct ProgramRun<'a> {
     pub(crate) program: &'a Program,
     pub(crate) limits: &'a Limits,
     pub(crate) deadline: Instant,
+    /// The machine's own limit.
+    pub(crate) most_memory: u64,
 }
 
 impl ProgramRun<'_> {
     /// Runs the program to its end.
     pub(crate) async fn run(&self, events: &Events) -> Result<Outcome, Fault> {
+        self.machine.lower_memory(self.limits.memory.min(self.most_memory))?;
         let before = self.machine.usage()?;
         let mut output = RunOutput::new(events, self.limits.output);
         // What is done before the program starts, and a machine that answers no more, do not outlast the run.

@@ -40,7 +40,8 @@ impl Sandbox for MachineSandbox {
         Fault::check_language(program.language, |given| self.shared.languages().contains(&given))?;
         let interpreter = InterpreterId::next();
         let machine = self.instance()?.share();
-        let run = ProgramRun { machine: &machine, compiled: &self.shared.compiled, program, limits, deadline };
+        let (compiled, most_memory) = (&self.shared.compiled, self.shared.memory());
+        let run = ProgramRun { machine: &machine, compiled, program, limits, deadline, most_memory };
         let outcome = run.run(events).await;
         self.interpreter = Some(interpreter);
         outcome

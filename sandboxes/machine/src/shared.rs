@@ -57,6 +57,11 @@ impl SharedInstance {
         self.with(|instance| instance.set_frozen(frozen))
     }
 
+    /// Lowers the memory of the machine.
+    pub(crate) fn lower_memory(&self, bytes: u64) -> Result<(), Fault> {
+        self.with(|instance| instance.lower_memory(bytes))
+    }
+
     /// Returns what the machine has used so far.
     pub(crate) fn usage(&self) -> Result<UsageSoFar, Fault> {
         self.with(|instance| {
@@ -80,6 +85,9 @@ impl SharedInstance {
     }
 }
 
+/// The exit code of a shell whose command was killed.
+const KILLED_CODE: i32 = 128 + 9;
+
 /// What a machine has used at some time.
 #[derive(Debug, Clone)]
 pub(crate) struct UsageSoFar {
@@ -93,6 +101,8 @@ fn exit(end: RunEnd, out_of_memory: bool) -> Exit {
     match end {
         RunEnd::Code(exit) => exit,
         RunEnd::Interrupted | RunEnd::TimedOut => Exit::TimedOut,
+        // A shell says so of its command.
+        RunEnd::Process(CommandEnd::Code(KILLED_CODE)) if out_of_memory => Exit::OutOfMemory,
         RunEnd::Process(CommandEnd::Code(code)) => Exit::Finished(code),
         RunEnd::Process(CommandEnd::Signal(_)) if out_of_memory => Exit::OutOfMemory,
         RunEnd::Process(CommandEnd::Signal(_)) => Exit::Killed,

@@ -48,7 +48,7 @@ impl Container {
                 break code;
             }
         };
-        self.clear();
+        self.clear(&config.name);
         code
     }
 
@@ -75,7 +75,7 @@ impl Container {
     }
 
     /// Removes what the container leaves: processes whose runtime has ended are children of this process.
-    fn clear(&self) {
+    fn clear(&self, name: &str) {
         self.group.end();
         while let Ok(list) = std::fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id())) {
             let children: Vec<i32> = list.split_whitespace().filter_map(|number| number.parse().ok()).collect();
@@ -87,6 +87,7 @@ impl Container {
                 sys::wait_for(child);
             }
         }
-        self.group.end();
+        // A runtime has made some of other controllers.
+        ControlGroup::existing(name).end();
     }
 }

@@ -44,7 +44,7 @@ impl Devices {
     /// Mounts `/proc` and `/dev` below `root`. Call it in the machine's own namespaces.
     pub(crate) fn mount(&self, root: &Path) -> io::Result<()> {
         let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-        mount("proc", &root.join("proc"), "proc", flags, "")?;
+        mount("proc", &root.join("proc"), "proc", flags, "").map_err(hidden)?;
         for (path, copy) in &self.null {
             let path = root.join(path);
             if path.exists() {
@@ -83,6 +83,17 @@ impl Devices {
         let seal = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NOEXEC;
         mount("", &dev, "", seal, "")
     }
+}
+
+/// Says what to change where a container hides parts of `/proc`, and so forbids new ones.
+fn hidden(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return error;
+    }
+    io::Error::other(format!(
+        "{error}: a container around this program hides parts of /proc; start it with --security-opt systempaths=unconfined \
+         (Docker, Podman) or procMount: Unmasked (Kubernetes)"
+    ))
 }
 
 /// Starts the loopback interface, and lets every user of the machine use all ports and `ping`.

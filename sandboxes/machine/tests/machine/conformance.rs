@@ -10,7 +10,6 @@ async fn machines_keep_the_promises_for_programs_kernels_and_machines() {
     for tested in all_runtimes().await {
         let service = TestService { port: 49983, path: "/health", status: 204 };
         let programs = TestPrograms {
-            missing_module: Some(("import pandas_of_nobody", "pandas_of_nobody")),
             service: Some(service),
             tolerance: std::time::Duration::from_secs(4),
             ..PYTHON

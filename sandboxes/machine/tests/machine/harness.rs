@@ -1,7 +1,8 @@
 //! Machines for the tests: one backend for each runtime, where this host can start machines with it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +17,12 @@ use switchtower_contract::{
 };
 use switchtower_machine::{Config, Machines, RuntimeChoice};
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// The container runtimes that are tested where they are installed.
 const RUNTIMES: [&str; 2] = ["runc", "crun"];
+/// Names the folder of a process of its own.
+const SCRATCH: &str = "SWITCHTOWER_TEST_MACHINES";
 /// The longest time of one command.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -69,7 +72,7 @@ pub(crate) async fn started(config: Config) -> Result<Arc<Machines>, String> {
 
 /// Returns small limits, which tests reach soon.
 pub(crate) fn config() -> Config {
-    let scratch = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("machines");
+    let scratch = std::env::var_os(SCRATCH).map_or_else(own_scratch, PathBuf::from);
     Config {
         scratch,
         memory: 256 << 20,
@@ -80,10 +83,48 @@ pub(crate) fn config() -> Config {
     }
 }
 
+fn own_scratch() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("machines")
+}
+
+/// Returns the command that runs an ignored test in a process of its own, with machines in this folder. `before`: the command
+/// that starts it.
+pub(crate) fn other_process(test: &str, scratch: &Path, before: &[&str]) -> Command {
+    let program = std::env::current_exe().unwrap();
+    let mut words = before.iter().copied().map(std::ffi::OsString::from).chain([program.into_os_string()]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).args(["--exact", test, "--ignored", "--nocapture", "--test-threads", "1"]);
+    command.env(SCRATCH, scratch).env_remove("CI").stdin(Stdio::null()).stderr(Stdio::inherit());
+    command
+}
+
+/// Returns the processes of this host whose command line has this text.
+pub(crate) fn processes_with(text: &str) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let has = |number: &u32| {
+        let line = std::fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).replace('\0', " ").contains(text)
+    };
+    numbers.filter(|number| *number != std::process::id()).filter(has).collect()
+}
+
+/// Waits until a condition holds. Returns whether it does in time.
+pub(crate) async fn comes_true(condition: impl Fn() -> bool) -> bool {
+    let until = Instant::now() + COMMAND_TIMEOUT;
+    while !condition() {
+        if Instant::now() > until {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    true
+}
+
 /// An open machine.
 pub(crate) struct OpenMachine {
     /// The machine ends with it.
-    _sandbox: Box<dyn Sandbox>,
+    pub(crate) sandbox: Box<dyn Sandbox>,
     pub(crate) machine: Arc<dyn Machine>,
 }
 
@@ -100,7 +141,7 @@ impl Tested {
     pub(crate) async fn open(&self) -> OpenMachine {
         let sandbox = self.machines.open(&Spec::new(Language::Bash)).await.unwrap();
         let machine = sandbox.machine().unwrap();
-        OpenMachine { _sandbox: sandbox, machine }
+        OpenMachine { sandbox, machine }
     }
 }
 

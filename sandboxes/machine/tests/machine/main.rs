@@ -1,7 +1,10 @@
 //! Machines of this host, as the backend starts them.
 
+mod cleanup;
 mod commands;
 mod conformance;
 mod harness;
 mod hostile;
+mod limits;
+mod not_root;
 mod programs;
