@@ -48,7 +48,7 @@ const figure = await sandbox.e2b.files.read('work/figure.png', { format: 'bytes'
 check('137,80,78,71', String(figure.slice(0, 4)))
 const server = await sandbox.processes.spawn('python3 -m http.server 8000')
 check(server.pid, String((await sandbox.processes.list()).map((process) => process.pid)))
-await sandbox.stop()
+await sandbox._stop()
 await sandbox.start()
 check('work', (await sandbox.executeCommand('ls')).stdout)
 await sandbox.destroy()
