@@ -137,7 +137,9 @@ impl Template {
         let minor = python.minor();
         let lib = format!("/usr/local/lib/python{minor}");
         let stdlib = python.home.join("lib").join(format!("python{minor}"));
-        let packages = vec![python.site.clone(), stdlib.join("site-packages")];
+        let (startup_files, of_host) = (folder.with_file_name("startup-files"), stdlib.join("site-packages"));
+        hide_startup_files(&of_host, &python.site, &startup_files)?;
+        let packages = vec![startup_files, python.site.clone(), of_host];
         let packages: Vec<PathBuf> = packages.into_iter().filter(|path| path.is_dir()).collect();
         self.overlays.push(Overlay { lower: vec![stdlib], target: lib.clone().into() });
         self.overlays.push(Overlay { lower: packages, target: format!("{lib}/site-packages").into() });
@@ -164,6 +166,22 @@ impl Template {
         }
         Ok(())
     }
+}
+
+/// Fills a layer with empty files for those by which packages of the host's Python run code whenever it starts, unless `packages` has them
+/// too. They take time, and name folders that machines do not have.
+fn hide_startup_files(of_host: &Path, packages: &Path, layer: &Path) -> io::Result<()> {
+    create(layer)?;
+    let Ok(entries) = fs::read_dir(of_host) else { return Ok(()) };
+    for name in entries.flatten().map(|entry| entry.file_name()) {
+        let runs_code = Path::new(&name).extension().is_some_and(|extension| extension == "pth");
+        // It lets programs import `distutils`, which newer versions of Python lack.
+        let is_needed = name == "distutils-precedence.pth";
+        if runs_code && !is_needed && !packages.join(&name).exists() {
+            write(&layer.join(&name), "")?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the paths at which the linker finds a library with this name: where the host has one, or in `/usr/lib`.
@@ -273,4 +291,26 @@ fn create(folder: &Path) -> io::Result<()> {
         Ok(()) | Err(_) => {}
     }
     fs::set_permissions(folder, Permissions::from_mode(0o755))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_by_which_packages_of_the_host_run_code_are_empty_in_machines() {
+        let folder = tempfile::tempdir().unwrap();
+        let [of_host, packages, layer] = ["host", "site", "layer"].map(|name| folder.path().join(name));
+        create(&of_host).unwrap();
+        create(&packages).unwrap();
+        for path in
+            ["host/coverage.pth", "host/distutils-precedence.pth", "host/both.pth", "site/both.pth", "host/pip.py"]
+        {
+            write(&folder.path().join(path), "import this").unwrap();
+        }
+        hide_startup_files(&of_host, &packages, &layer).unwrap();
+        let hidden: Vec<_> = fs::read_dir(&layer).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(hidden, [layer.join("coverage.pth")]);
+        assert_eq!(fs::read_to_string(&hidden[0]).unwrap(), "");
+    }
 }
