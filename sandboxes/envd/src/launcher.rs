@@ -1,11 +1,11 @@
-//! How the programs of a machine start, and the groups of processes that they lead.
+//! How the programs of a machine start, and their groups of processes.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, getpgid, kill_process_group};
 use tokio::process::{Child, Command};
 
 use crate::users::User;
@@ -28,30 +28,36 @@ pub struct Launch {
 /// Starts the programs of a machine.
 #[async_trait]
 pub trait Launcher: Send + Sync + 'static {
-    /// Returns the command that starts a program as the leader of a session and of a group of processes. The caller sets its standard
-    /// streams.
+    /// Returns the command that starts a program in a group of processes of its own, with a terminal as the leader of a session. The caller
+    /// sets its standard streams.
     ///
     /// # Errors
     /// The machine cannot start it. `Unsupported`: it cannot start any such program.
     async fn command(&self, launch: &Launch) -> io::Result<Command>;
 
-    /// Sends a signal to the group that a process leads which was started here and was not waited for.
+    /// Sends a signal to the group of a process which was started here and was not waited for.
     ///
     /// # Errors
-    /// There is no such group.
-    fn signal(&self, leader: u32, signal: Signal) -> io::Result<()> {
-        let leader = i32::try_from(leader).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
-        Ok(kill_process_group(leader, signal)?)
+    /// There is no such process.
+    fn signal(&self, process: u32, signal: Signal) -> io::Result<()> {
+        let group = group_of(process).ok_or(io::ErrorKind::NotFound)?;
+        Ok(kill_process_group(group, signal)?)
     }
 
     /// A process was started that its owner waits for.
-    fn started(&self, _leader: u32) {}
+    fn started(&self, _process: u32) {}
 
     /// The process was waited for, or its owner will not do so.
-    fn released(&self, _leader: u32) {}
+    fn released(&self, _process: u32) {}
 }
 
-/// A process that leads a group. If it was not waited for, the group is killed when this is dropped.
+/// Returns the group of a process that was not waited for.
+pub fn group_of(process: u32) -> Option<Pid> {
+    let process = i32::try_from(process).ok().and_then(Pid::from_raw)?;
+    getpgid(Some(process)).ok()
+}
+
+/// A process that has a group of its own. If it was not waited for, the group is killed when this is dropped.
 pub struct ProcessGroup {
     pub child: Child,
     launcher: Arc<dyn Launcher>,
@@ -92,7 +98,7 @@ impl ProcessGroup {
         Ok(Self { child, launcher: launcher.clone(), pid, is_released: false })
     }
 
-    /// Returns the number of the leader.
+    /// Returns the number of the process.
     pub fn pid(&self) -> u32 {
         self.pid
     }
@@ -100,13 +106,13 @@ impl ProcessGroup {
     /// Sends a signal to the group.
     ///
     /// # Errors
-    /// The leader was waited for.
+    /// The process was waited for.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        let leader = self.child.id().ok_or(io::ErrorKind::NotFound)?;
-        self.launcher.signal(leader, signal)
+        let process = self.child.id().ok_or(io::ErrorKind::NotFound)?;
+        self.launcher.signal(process, signal)
     }
 
-    /// Waits for the leader.
+    /// Waits for the process.
     ///
     /// # Errors
     /// It cannot be waited for.
@@ -116,7 +122,7 @@ impl ProcessGroup {
         waited
     }
 
-    /// Kills the group and waits for the leader.
+    /// Kills the group and waits for the process.
     pub async fn end(&mut self) {
         // It may have ended already.
         let _ = self.signal(Signal::KILL);
@@ -132,7 +138,7 @@ impl ProcessGroup {
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        // The runtime reaps the leader.
+        // The runtime reaps the process.
         let _ = self.signal(Signal::KILL);
         self.release();
     }

@@ -36,6 +36,6 @@ mod watch;
 
 pub use daemon::{Daemon, DaemonOptions, router};
 pub use folders::FileRoot;
-pub use launcher::{Launch, Launcher, ProcessGroup};
+pub use launcher::{Launch, Launcher, ProcessGroup, group_of};
 pub use terminal::TerminalSize;
 pub use users::{User, Users};

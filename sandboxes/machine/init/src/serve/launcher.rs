@@ -1,4 +1,4 @@
-//! How programs start: in a session of their own, as their user.
+//! How programs start: in a group of their own, as their user.
 
 use std::ffi::CString;
 use std::io;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-use rustix::process::{Gid, Resource, Rlimit, Uid, getegid, geteuid, setrlimit};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::{Gid, Pid, Resource, Rlimit, Uid, WaitOptions, getegid, geteuid, setpgid, setrlimit, waitpid};
 use switchtower_envd::{Launch, Launcher};
 use tokio::process::Command;
 
@@ -52,9 +52,11 @@ impl Launcher for MachineLauncher {
         };
         let (cwd, has_terminal, limits) = (CString::new(launch.cwd.clone())?, launch.has_terminal, self.limits);
         let prepare = move || {
-            rustix::process::setsid()?;
             if has_terminal {
+                rustix::process::setsid()?;
                 rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+            } else {
+                join_new_group()?;
             }
             raise_oom_score();
             for (resource, limit) in limits {
@@ -72,12 +74,12 @@ impl Launcher for MachineLauncher {
         Ok(command)
     }
 
-    fn started(&self, leader: u32) {
-        self.children.add(leader);
+    fn started(&self, process: u32) {
+        self.children.add(process);
     }
 
-    fn released(&self, leader: u32) {
-        self.children.remove(leader);
+    fn released(&self, process: u32) {
+        self.children.remove(process);
     }
 }
 
@@ -95,6 +97,24 @@ impl Credentials {
         rustix::thread::set_thread_res_gid(self.gid, self.gid, self.gid)?;
         Ok(rustix::thread::set_thread_res_uid(self.uid, self.uid, self.uid)?)
     }
+}
+
+/// Moves this process, which is between fork and exec, into a new group that it does not lead. The leader is a process that ends at once;
+/// its number stays taken as long as the group has members.
+///
+/// In a leader, as a shell that replaces itself by its last command, the command `setsid` starts a second process and does not wait for it,
+/// so that its caller would get neither the exit code nor the end of what it runs.
+fn join_new_group() -> io::Result<()> {
+    #[allow(unsafe_code, reason = "there is no safe way to make a process")]
+    // SAFETY: the new process makes one system call, and has no memory in common with others.
+    let leader = match unsafe { libc::fork() } {
+        // SAFETY: it ends the process, and runs nothing else in it.
+        0 => unsafe { libc::_exit(0) },
+        number => Pid::from_raw(number.max(0)).ok_or_else(io::Error::last_os_error)?,
+    };
+    let joined = setpgid(Some(leader), Some(leader)).and_then(|()| setpgid(None, Some(leader)));
+    retry_on_intr(|| waitpid(Some(leader), WaitOptions::empty()))?;
+    Ok(joined?)
 }
 
 /// Makes the kernel kill the program before this process.

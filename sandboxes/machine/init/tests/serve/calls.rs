@@ -58,6 +58,13 @@ async fn a_folder_that_the_user_may_not_enter_is_no_folder_to_start_in() {
 }
 
 #[tokio::test]
+async fn a_command_that_becomes_setsid_keeps_its_output_and_its_exit_code() {
+    let init = Init::start();
+    let ran = init.run("exec setsid sh -c 'echo said; exit 3'").await;
+    assert_eq!((output(&ran), exit_code(&ran)), ("said\n".to_owned(), 3));
+}
+
+#[tokio::test]
 async fn orphans_are_reaped_and_every_program_keeps_its_own_end() {
     let init = Init::start();
     // Each leaves orphans that end at about the same time.

@@ -20,11 +20,11 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Signal, kill_process_group};
 use serde::Deserialize;
 use serde_json::json;
 use switchtower_e2b_wire::errors;
-use switchtower_envd::ProcessGroup;
+use switchtower_envd::{ProcessGroup, group_of};
 use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot};
@@ -137,15 +137,16 @@ async fn run(upgraded: Upgraded, mut group: ProcessGroup, control: Option<UnixSt
 
 /// Sends signals to the program until it has ended, and returns its end as JSON. What remains of its group ends with it.
 async fn supervise(group: &mut ProcessGroup, mut signals: mpsc::Receiver<Signal>) -> String {
+    let number = group_of(group.pid());
     let waited = loop {
         tokio::select! {
             waited = group.wait() => break waited,
             Some(signal) = signals.recv() => drop(group.signal(signal)),
         }
     };
-    if let Some(leader) = i32::try_from(group.pid()).ok().and_then(Pid::from_raw) {
+    if let Some(number) = number {
         // Mostly, nothing remains.
-        let _ = kill_process_group(leader, Signal::KILL);
+        let _ = kill_process_group(number, Signal::KILL);
     }
     describe(waited)
 }
