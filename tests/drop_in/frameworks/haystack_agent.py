@@ -1,6 +1,5 @@
 """An agent of Haystack with the tools of e2b-haystack: commands, and files written and listed."""
 
-import task  # noqa: F401
 import shell_task
 from haystack import component
 from haystack.components.agents import Agent
@@ -27,7 +26,7 @@ class ScriptedModel:
 toolset = E2BToolset()
 agent = Agent(chat_generator=ScriptedModel(), tools=toolset)
 answer = agent.run(messages=[ChatMessage.from_user("Compute the sum.")])["last_message"].text
-run, _, _, list_files = toolset.tools
+list_files = toolset.tools[3]
 assert "figure.png" in list_files.invoke(path="work").splitlines()
 figure = toolset.sandbox._require_sandbox().files.read(shell_task.FIGURE, format="bytes")
 toolset.close()

@@ -33,10 +33,12 @@ async def main():
     client = E2BSandboxClient()
     session = await client.create(options=E2BSandboxClientOptions(sandbox_type="e2b"))
     async with session:
-        result = await Runner.run(agent, "Compute the sum.", run_config=RunConfig(sandbox=SandboxRunConfig(session=session)))
+        result = await Runner.run(
+            agent, "Compute the sum.", run_config=RunConfig(sandbox=SandboxRunConfig(session=session))
+        )
         figure = (await session.read(shell_task.FIGURE)).read()
-        started = await session.pty_exec_start("python3", "-q", tty=True, yield_time_s=2)
-        typed = await session.pty_write_stdin(session_id=started.process_id, chars="6 * 7\n", yield_time_s=2)
+        started = await session.pty_exec_start("python3", "-q", tty=True, yield_time_s=1)
+        typed = await session.pty_write_stdin(session_id=started.process_id, chars="6 * 7\n", yield_time_s=1)
         assert b"42" in started.output + typed.output, (started, typed)
     return result.final_output, figure
 
