@@ -16,12 +16,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::stream;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderName, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use switchtower_contract::{
     Backend, Body, Cell, CellOutcome, Change, Content, Effects, Escalation, Event, Events, Exit, Failure, Fault,
     InterpreterId, Isolation, Kernel, KernelOptions, Kernels, Language, Languages, Limits, Location, Machine,
-    Maintenance, Modules, Need, NetworkPolicy, Offer, Outcome, Program, Sandbox, Spec, Tape, Usage,
+    Maintenance, Modules, Need, NetworkPolicy, Offer, Outcome, Program, Sandbox, Spec, Tape, Upgraded, Usage,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -282,6 +282,22 @@ impl Machine for ScriptedMachine {
         *response.status_mut() = status;
         response.headers_mut().insert("x-answered-by", "machine".parse().unwrap());
         Ok(response)
+    }
+
+    /// Changes the protocol and returns every byte, except for paths that begin with `/page`, which have none.
+    async fn upgrade(&self, port: u16, request: Request<Bytes>) -> Result<Upgraded, Fault> {
+        if request.uri().path().starts_with("/page") {
+            return self.call(port, request).await.map(Upgraded::Refused);
+        }
+        let mut head = Response::new(());
+        *head.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        for (name, value) in request.headers() {
+            head.headers_mut().insert(format!("x-{name}").parse::<HeaderName>().unwrap(), value.clone());
+        }
+        let (ours, theirs) = tokio::io::duplex(1024);
+        let (mut from, mut to) = tokio::io::split(theirs);
+        tokio::spawn(async move { tokio::io::copy(&mut from, &mut to).await });
+        Ok(Upgraded::Switched(head, Box::new(ours)))
     }
 
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault> {

@@ -15,6 +15,7 @@ mod fairness;
 mod kernels;
 mod metrics;
 mod native;
+mod pipes;
 mod proof;
 mod python_lists;
 mod server;

@@ -10,25 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::api::harness::TestHarness;
-
-/// A listener whose connections are pipes.
-struct Pipes(mpsc::Receiver<DuplexStream>);
-
-impl axum::serve::Listener for Pipes {
-    type Io = DuplexStream;
-    type Addr = ();
-
-    async fn accept(&mut self) -> (DuplexStream, ()) {
-        match self.0.recv().await {
-            Some(pipe) => (pipe, ()),
-            None => std::future::pending().await,
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use crate::pipes::Pipes;
 
 /// Connections that can wait to be accepted.
 const ESTABLISHED: usize = 600;

@@ -16,7 +16,7 @@ pub(super) const INTERPRETER: u16 = 49999;
 
 pub(super) struct Client {
     pub(super) harness: TestHarness,
-    app: axum::Router,
+    pub(super) app: axum::Router,
     pub(super) key: &'static str,
 }
 

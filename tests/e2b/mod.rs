@@ -8,3 +8,4 @@ mod files;
 mod harness;
 mod machines;
 mod space;
+mod websocket;

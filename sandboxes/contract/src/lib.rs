@@ -30,7 +30,7 @@ pub use events::{Event, Events, MimeBundle, Output};
 pub use fault::{Fault, Need, Remedy};
 pub use kernel::{Cell, CellOutcome, Change, Content, Kernel, KernelOptions, Kernels, Tape};
 pub use limits::{Escalation, Limits};
-pub use machine::{Body, Machine};
+pub use machine::{Body, Connection, Machine, Upgraded};
 pub use outcome::{Effect, Effects, Exit, Failure, Outcome, Price, Usage};
 pub use program::{File, Language, Program, Randomness};
 pub use rounded::rounded;

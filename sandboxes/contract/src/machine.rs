@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::Stream;
 use http::{Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::backend::NetworkPolicy;
 use crate::fault::Fault;
@@ -16,6 +17,19 @@ use crate::kernel::{Change, Kernels};
 /// A response's body, streamed. Dropping it closes the connection.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>;
 
+/// A connection whose protocol has changed: bytes in both directions. Dropping it closes it.
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+
+/// The answer to a request to change the protocol.
+pub enum Upgraded {
+    /// The program has changed it: its answer, and the connection from then on.
+    Switched(Response<()>, Box<dyn Connection>),
+    /// The program has answered by the old protocol.
+    Refused(Response<Body>),
+}
+
 /// A machine: files, processes, ports, and kernels that share its files and run side by side. It lives as long as its
 /// sandbox.
 #[async_trait]
@@ -23,6 +37,10 @@ pub trait Machine: Kernels {
     /// Sends an HTTP request to a port of the machine. Only path and query of its URI are used; credentials that the
     /// machine's own services require are added. Dropping the future or the body closes the connection.
     async fn call(&self, port: u16, request: Request<Bytes>) -> Result<Response<Body>, Fault>;
+
+    /// Sends a request to a port that asks for another protocol, such as WebSocket, otherwise as [`call`](Self::call) does.
+    /// Dropping the future, the body or the connection closes the connection.
+    async fn upgrade(&self, port: u16, request: Request<Bytes>) -> Result<Upgraded, Fault>;
 
     /// Creates, replaces and removes files by these changes, in order.
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault>;

@@ -1,5 +1,6 @@
 //! The limit of connections to one sandbox.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,9 +9,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{Request, Response};
+use switchtower_contract::Connection;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::transport::{BodyStream, Delivery, Transport, TransportError, TransportErrorKind};
+use crate::transport::{BodyStream, Delivery, Switched, Transport, TransportError, TransportErrorKind};
 
 /// A transport with a limit of open calls. Each holds a connection until its response has been read or is dropped:
 /// commands, streams, watchers and port proxies too.
@@ -29,32 +32,72 @@ impl ConnectionLimiter {
 
 #[async_trait]
 impl Transport for ConnectionLimiter {
-    /// Refuses at once if the limit is reached, since open calls may last for hours.
     async fn send(&self, request: Request<Bytes>) -> Result<Response<BodyStream>, TransportError> {
-        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
-            let reason = format!("the sandbox has {} open connections, which is its limit; close some", self.limit);
-            return Err(TransportError {
-                kind: TransportErrorKind::Other,
-                reason,
-                delivery: Delivery::TooManyConnections,
-            });
-        };
+        let permit = self.permit()?;
         let response = self.inner.send(request).await?;
-        Ok(response.map(|pieces| Box::pin(CountedBody { pieces, _permit: permit }) as BodyStream))
+        Ok(response.map(|pieces| counted(pieces, permit)))
+    }
+
+    async fn upgrade(&self, request: Request<Bytes>) -> Result<Switched, TransportError> {
+        let permit = self.permit()?;
+        Ok(match self.inner.upgrade(request).await? {
+            Switched::To(head, connection) => {
+                Switched::To(head, Box::new(Counted { inner: connection, _permit: permit }))
+            }
+            Switched::Refused(response) => Switched::Refused(response.map(|pieces| counted(pieces, permit))),
+        })
     }
 }
 
-/// A body that holds its connection's permit.
-struct CountedBody {
-    pieces: BodyStream,
+impl ConnectionLimiter {
+    /// Refuses at once if the limit is reached, since open calls may last for hours.
+    fn permit(&self) -> Result<OwnedSemaphorePermit, TransportError> {
+        self.permits.clone().try_acquire_owned().map_err(|_| {
+            let reason = format!("the sandbox has {} open connections, which is its limit; close some", self.limit);
+            TransportError { kind: TransportErrorKind::Other, reason, delivery: Delivery::TooManyConnections }
+        })
+    }
+}
+
+fn counted(pieces: BodyStream, permit: OwnedSemaphorePermit) -> BodyStream {
+    Box::pin(Counted { inner: pieces, _permit: permit })
+}
+
+/// A body, or a connection whose protocol has changed, with its permit.
+struct Counted<T> {
+    inner: T,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Stream for CountedBody {
+impl Stream for Counted<BodyStream> {
     type Item = Result<Bytes, TransportError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.pieces.as_mut().poll_next(context)
+        self.inner.as_mut().poll_next(context)
+    }
+}
+
+impl AsyncRead for Counted<Box<dyn Connection>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Counted<Box<dyn Connection>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
     }
 }
 

@@ -44,4 +44,4 @@ pub use error::{CallError, CallKind, Cause};
 pub use identity::{Identity, Liveness};
 pub use key::{InvalidKey, Key};
 pub use meter::AccountCost;
-pub use transport::{BodyStream, Delivery, HttpTransport, Transport, TransportError, TransportErrorKind};
+pub use transport::{BodyStream, Delivery, HttpTransport, Switched, Transport, TransportError, TransportErrorKind};

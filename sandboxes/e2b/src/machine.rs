@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{Request, Response};
 use switchtower_contract::{
-    Body, Change, Content, Fault, Kernel, KernelOptions, Kernels, Language, Machine, NetworkPolicy,
+    Body, Change, Content, Fault, Kernel, KernelOptions, Kernels, Language, Machine, NetworkPolicy, Upgraded,
 };
 
 use crate::backend::LANGUAGES;
@@ -22,6 +22,7 @@ use crate::limits::CallClass;
 use crate::prelude::Prelude;
 use crate::sandbox_client::SandboxClient;
 use crate::sandbox_guard::{MARGIN, SharedSandbox, WeakSandbox};
+use crate::transport::{BodyStream, Switched, TransportError};
 
 pub(crate) struct CloudMachine {
     /// A weak reference: the sandbox ends with the lease, even if the machine is still referenced.
@@ -36,6 +37,28 @@ impl CloudMachine {
     fn shared(&self) -> Result<SharedSandbox, CallError> {
         self.sandbox.upgrade().ok_or_else(CallError::ended)
     }
+
+    /// Sends a request to a port within the limits and records its outcome.
+    async fn send<T>(
+        &self,
+        request: impl AsyncFnOnce(&SandboxClient) -> Result<T, TransportError>,
+    ) -> Result<T, Fault> {
+        let sent = async {
+            let client = self.shared()?.running(MARGIN).await?;
+            let reservation = client.limits.operation().await?;
+            let sent = request(&client).await.map_err(|error| CallError::from_transport(&error));
+            drop(reservation);
+            client.limits.record_outcome(CallClass::Operation, sent.as_ref().err());
+            sent
+        };
+        sent.await.map_err(|error| error.execution_fault())
+    }
+}
+
+fn streamed(response: Response<BodyStream>) -> Response<Body> {
+    response.map(|pieces| {
+        Box::pin(pieces.map(|piece| piece.map_err(|error| CallError::from_transport(&error).execution_fault()))) as Body
+    })
 }
 
 #[async_trait]
@@ -62,17 +85,14 @@ impl Kernels for CloudMachine {
 #[async_trait]
 impl Machine for CloudMachine {
     async fn call(&self, port: u16, request: Request<Bytes>) -> Result<Response<Body>, Fault> {
-        let sent = async {
-            let client = self.shared()?.running(MARGIN).await?;
-            let reservation = client.limits.operation().await?;
-            let sent = client.forward(port, request).await.map_err(|error| CallError::from_transport(&error));
-            drop(reservation);
-            client.limits.record_outcome(CallClass::Operation, sent.as_ref().err());
-            sent
-        };
-        let (head, body) = sent.await.map_err(|error| error.execution_fault())?.into_parts();
-        let body = body.map(|piece| piece.map_err(|error| CallError::from_transport(&error).execution_fault()));
-        Ok(Response::from_parts(head, Box::pin(body)))
+        self.send(async |client| client.forward(port, request).await).await.map(streamed)
+    }
+
+    async fn upgrade(&self, port: u16, request: Request<Bytes>) -> Result<Upgraded, Fault> {
+        Ok(match self.send(async |client| client.upgrade(port, request).await).await? {
+            Switched::To(head, connection) => Upgraded::Switched(head, connection),
+            Switched::Refused(response) => Upgraded::Refused(streamed(response)),
+        })
     }
 
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault> {

@@ -13,7 +13,7 @@ use crate::control::SandboxAccess;
 use crate::error::{CallError, CallKind, Cause};
 use crate::limits::{AccountLimits, CallClass};
 use crate::request::ApiRequest;
-use crate::transport::{BodyStream, Transport, TransportError};
+use crate::transport::{BodyStream, Switched, Transport, TransportError};
 
 /// Pauses before a call is repeated.
 const RETRY_PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
@@ -87,6 +87,15 @@ impl SandboxClient {
         port: u16,
         request: Request<Bytes>,
     ) -> Result<Response<BodyStream>, TransportError> {
+        self.transport.send(self.port_request(port, request)?).await
+    }
+
+    /// Sends a client's request for another protocol to a port, with the sandbox's own tokens.
+    pub(crate) async fn upgrade(&self, port: u16, request: Request<Bytes>) -> Result<Switched, TransportError> {
+        self.transport.upgrade(self.port_request(port, request)?).await
+    }
+
+    fn port_request(&self, port: u16, request: Request<Bytes>) -> Result<Request<Bytes>, TransportError> {
         let (head, body) = request.into_parts();
         let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         let mut request =
@@ -97,7 +106,7 @@ impl SandboxClient {
                 request.headers_mut().append(name, value.clone());
             }
         }
-        self.transport.send(request).await
+        Ok(request)
     }
 
     fn request(&self, call: CallKind, port: u16, method: Method, path: &str, deadline: Duration) -> ApiRequest {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
+use switchtower_contract::Connection;
 
 /// A body as it arrives. Dropping it closes the connection.
 pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>;
@@ -19,6 +20,23 @@ pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> +
 pub trait Transport: Send + Sync {
     /// Resolves when the headers of the response are here. Dropping the future closes the connection.
     async fn send(&self, request: Request<Bytes>) -> Result<Response<BodyStream>, TransportError>;
+
+    /// Sends a call that asks for another protocol.
+    async fn upgrade(&self, _request: Request<Bytes>) -> Result<Switched, TransportError> {
+        Err(TransportError {
+            kind: TransportErrorKind::Other,
+            reason: "this transport cannot change the protocol of a connection".to_owned(),
+            delivery: Delivery::NotSent,
+        })
+    }
+}
+
+/// The answer to a call that asks for another protocol.
+pub enum Switched {
+    /// The protocol has changed.
+    To(Response<()>, Box<dyn Connection>),
+    /// It has not.
+    Refused(Response<BodyStream>),
 }
 
 /// Why a call has no whole response.
@@ -88,20 +106,42 @@ impl HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<BodyStream>, TransportError> {
-        let request = reqwest::Request::try_from(request).map_err(|error| transport_error(&error))?;
-        let response = self.client.execute(request).await.map_err(|error| transport_error(&error))?;
-        let mut builder = Response::builder().status(response.status());
-        if let Some(headers) = builder.headers_mut() {
-            *headers = response.headers().clone();
-        }
-        let pieces: BodyStream =
-            Box::pin(response.bytes_stream().map(|piece| piece.map_err(|error| transport_error(&error))));
-        builder.body(pieces).map_err(|error| TransportError {
-            kind: TransportErrorKind::Other,
-            reason: error.to_string(),
-            delivery: Delivery::Unknown,
-        })
+        streamed(self.execute(request).await?)
     }
+
+    async fn upgrade(&self, request: Request<Bytes>) -> Result<Switched, TransportError> {
+        let response = self.execute(request).await?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return streamed(response).map(Switched::Refused);
+        }
+        let mut head = Response::new(());
+        *head.status_mut() = response.status();
+        *head.headers_mut() = response.headers().clone();
+        let connection = response.upgrade().await.map_err(|error| transport_error(&error))?;
+        Ok(Switched::To(head, Box::new(connection)))
+    }
+}
+
+impl HttpTransport {
+    async fn execute(&self, request: Request<Bytes>) -> Result<reqwest::Response, TransportError> {
+        let request = reqwest::Request::try_from(request).map_err(|error| transport_error(&error))?;
+        self.client.execute(request).await.map_err(|error| transport_error(&error))
+    }
+}
+
+/// Returns a response whose body arrives in pieces.
+fn streamed(response: reqwest::Response) -> Result<Response<BodyStream>, TransportError> {
+    let mut builder = Response::builder().status(response.status());
+    if let Some(headers) = builder.headers_mut() {
+        *headers = response.headers().clone();
+    }
+    let pieces: BodyStream =
+        Box::pin(response.bytes_stream().map(|piece| piece.map_err(|error| transport_error(&error))));
+    builder.body(pieces).map_err(|error| TransportError {
+        kind: TransportErrorKind::Other,
+        reason: error.to_string(),
+        delivery: Delivery::Unknown,
+    })
 }
 
 fn transport_error(error: &reqwest::Error) -> TransportError {
@@ -133,5 +173,41 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<TransportErrorKind> {
         ErrorKind::TimedOut => Some(TransportErrorKind::TimedOut),
         // Its source is that of the error inside it, which it is asked for instead.
         _ => kind_of(io.get_ref()?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_that_changes_the_protocol_gets_a_connection_of_bytes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = async {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(connection.read_u8().await.unwrap());
+            }
+            let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nhello";
+            connection.write_all(answer.as_bytes()).await.unwrap();
+            connection.read_u8().await.unwrap()
+        };
+        let client = async {
+            let request = Request::get(format!("http://{address}/")).header("connection", "upgrade");
+            let request = request.header("upgrade", "websocket").body(Bytes::new()).unwrap();
+            let switched = HttpTransport::new().unwrap().upgrade(request).await.unwrap();
+            let Switched::To(head, mut connection) = switched else { panic!("the protocol did not change") };
+            assert_eq!(head.headers()["upgrade"], "websocket");
+            let mut read = [0; 5];
+            connection.read_exact(&mut read).await.unwrap();
+            connection.write_all(b"!").await.unwrap();
+            read
+        };
+        assert_eq!(tokio::join!(service, client), (b'!', *b"hello"));
     }
 }

@@ -9,7 +9,10 @@ use futures_util::StreamExt as _;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyStream;
 use hyper::body::Incoming;
-use switchtower_contract::{Body, Change, Fault, Kernel, KernelOptions, Kernels, Language, Machine, NetworkPolicy};
+use hyper_util::rt::TokioIo;
+use switchtower_contract::{
+    Body, Change, Fault, Kernel, KernelOptions, Kernels, Language, Machine, NetworkPolicy, Upgraded,
+};
 
 use crate::client::{PortError, lost};
 use crate::files;
@@ -37,21 +40,19 @@ impl Kernels for LocalMachine {
 #[async_trait]
 impl Machine for LocalMachine {
     async fn call(&self, port: u16, request: Request<Bytes>) -> Result<Response<Body>, Fault> {
-        let client = self.instance.client()?;
-        if port == ENVD_PORT {
-            return client.request(request).await.map(streamed);
+        Ok(match self.send(port, request).await? {
+            Some(answer) => streamed(answer),
+            None => closed(port),
+        })
+    }
+
+    async fn upgrade(&self, port: u16, request: Request<Bytes>) -> Result<Upgraded, Fault> {
+        let Some(mut answer) = self.send(port, request).await? else { return Ok(Upgraded::Refused(closed(port))) };
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Upgraded::Refused(streamed(answer)));
         }
-        match client.request_port(port, request).await {
-            Ok(answer) => Ok(streamed(answer)),
-            Err(PortError::Fault(fault)) => Err(fault),
-            Err(PortError::Closed) => {
-                let message = format!("nothing listens on port {port} of the machine");
-                let body: Body = Box::pin(futures_util::stream::iter([Ok(Bytes::from(message))]));
-                let mut answer = Response::new(body);
-                *answer.status_mut() = StatusCode::BAD_GATEWAY;
-                Ok(answer)
-            }
-        }
+        let connection = hyper::upgrade::on(&mut answer).await.map_err(lost)?;
+        Ok(Upgraded::Switched(answer.map(drop), Box::new(TokioIo::new(connection))))
     }
 
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault> {
@@ -79,6 +80,30 @@ impl Machine for LocalMachine {
         // It lives as long as its sandbox.
         self.instance.client().map(drop)
     }
+}
+
+impl LocalMachine {
+    /// Sends a request to a port. `None`: nothing listens on it.
+    async fn send(&self, port: u16, request: Request<Bytes>) -> Result<Option<Response<Incoming>>, Fault> {
+        let client = self.instance.client()?;
+        if port == ENVD_PORT {
+            return client.request(request).await.map(Some);
+        }
+        match client.request_port(port, request).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(PortError::Closed) => Ok(None),
+            Err(PortError::Fault(fault)) => Err(fault),
+        }
+    }
+}
+
+/// Returns the answer for a port on which nothing listens.
+fn closed(port: u16) -> Response<Body> {
+    let message = format!("nothing listens on port {port} of the machine");
+    let body: Body = Box::pin(futures_util::stream::iter([Ok(Bytes::from(message))]));
+    let mut answer = Response::new(body);
+    *answer.status_mut() = StatusCode::BAD_GATEWAY;
+    answer
 }
 
 /// Returns a response whose body is streamed.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
 use axum::response::Response;
+use hyper::upgrade::OnUpgrade;
 use switchtower_core::error::Kind;
 use switchtower_core::session::SessionState;
 use switchtower_e2b_wire::errors;
@@ -18,6 +19,7 @@ use super::envd::Watchers;
 use super::response::{self, Refusal};
 use super::sandbox_handle::SandboxHandle;
 use super::state::E2bState;
+use super::tunnel::{self, Counted};
 use super::{debug, envd, forward, interpreter};
 use crate::service::body::ChargedBody;
 use crate::service::body_limits::BodyKind;
@@ -53,8 +55,11 @@ pub(super) async fn handle(
     if let (Access::Public, Some(port)) = (access, port.filter(|port| *port != INTERPRETER_PORT)) {
         // The machine must already be awake, and the call does not extend its life.
         let machine = sandbox.session.awake_machine().ok_or_else(|| credentials.refusal(&id, Some(port)))?;
-        let (parts, body) = read_request(&sandbox, request).await?;
-        return Ok(forward::send(&sandbox.session, machine.as_ref(), port, parts, body.bytes).await);
+        let PortRequest { parts, body, upgrade } = PortRequest::read(&sandbox, request).await?;
+        return Ok(match upgrade {
+            Some(client) => tunnel::open(&sandbox.session, machine.as_ref(), port, parts, client, Counted::No).await,
+            None => forward::send(&sandbox.session, machine.as_ref(), port, parts, body.bytes).await,
+        });
     }
     wake(&sandbox).await?;
     match port {
@@ -83,21 +88,32 @@ async fn wake(sandbox: &SandboxHandle) -> Result<(), Refusal> {
 async fn call_port(sandbox: &SandboxHandle, port: u16, request: Request) -> Result<Response, Refusal> {
     let session = &sandbox.session;
     let Some(machine) = session.machine() else { return Err(Box::new(errors::port_not_open(session.id(), port))) };
-    let (parts, body) = read_request(sandbox, request).await?;
-    Ok(forward::forward(session, machine.as_ref(), port, parts, body.bytes).await)
+    let PortRequest { parts, body, upgrade } = PortRequest::read(sandbox, request).await?;
+    Ok(match upgrade {
+        Some(client) => tunnel::open(session, machine.as_ref(), port, parts, client, Counted::Yes).await,
+        None => forward::forward(session, machine.as_ref(), port, parts, body.bytes).await,
+    })
 }
 
-/// Reads a request for a port. One that is refused is no use of the machine.
-async fn read_request(sandbox: &SandboxHandle, request: Request) -> Result<(Parts, ChargedBody), Refusal> {
-    let (parts, stream) = request.into_parts();
-    let upgrade = parts.headers.get(header::UPGRADE).and_then(|protocol| protocol.to_str().ok()).unwrap_or_default();
-    // Other protocols may be ignored by the rules of HTTP.
-    if upgrade.split(',').any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket")) {
-        let message = "WebSocket is not supported by Switchtower on the ports of a sandbox: use HTTP requests, or server-sent \
-                       events for what the program sends";
-        return Err(Box::new(errors::api(response::status_of(Kind::Unsupported), message)));
+/// A request for a port, read whole.
+struct PortRequest {
+    parts: Parts,
+    body: ChargedBody,
+    /// The connection, of a request for WebSocket.
+    upgrade: Option<OnUpgrade>,
+}
+
+impl PortRequest {
+    /// Reads a request. One that is refused is no use of the machine.
+    async fn read(sandbox: &SandboxHandle, request: Request) -> Result<Self, Refusal> {
+        let (mut parts, stream) = request.into_parts();
+        let upgrade = tunnel::is_requested(&parts.headers).then(|| parts.extensions.remove::<OnUpgrade>());
+        if let Some(None) = upgrade {
+            let message = "WebSocket needs a GET request by HTTP/1.1 with the header Connection: Upgrade";
+            return Err(Box::new(errors::api(response::status_of(Kind::Invalid), message)));
+        }
+        let body = sandbox.read(BodyKind::Port, &parts.headers, stream).await;
+        let body = body.map_err(|error| Box::new(errors::api(error.status(), &error.to_string())))?;
+        Ok(Self { parts, body, upgrade: upgrade.flatten() })
     }
-    let body = sandbox.read(BodyKind::Port, &parts.headers, stream).await;
-    let body = body.map_err(|error| Box::new(errors::api(error.status(), &error.to_string())))?;
-    Ok((parts, body))
 }

@@ -58,19 +58,24 @@ pub(super) async fn send(
     parts: Parts,
     body: Bytes,
 ) -> Response {
+    match machine.call(port, request(port, parts, body)).await {
+        Ok(answer) => given_back(session, answer),
+        Err(fault) => failed(session, &fault),
+    }
+}
+
+/// Returns a request as it is sent to the machine.
+pub(super) fn request(port: u16, parts: Parts, body: Bytes) -> Request<Bytes> {
     let mut request = Request::new(body);
     *request.method_mut() = parts.method;
     *request.uri_mut() = without_signature(port, &parts.uri);
     *request.headers_mut() = passing(&parts.headers);
     // The length is set again for this body.
     request.headers_mut().remove(header::CONTENT_LENGTH);
-    match machine.call(port, request).await {
-        Ok(answer) => given_back(session, answer),
-        Err(fault) => failed(session, &fault),
-    }
+    request
 }
 
-fn given_back(session: &Arc<Session>, answer: Answer<switchtower_contract::Body>) -> Response {
+pub(super) fn given_back(session: &Arc<Session>, answer: Answer<switchtower_contract::Body>) -> Response {
     let (parts, body) = answer.into_parts();
     let session = Arc::clone(session);
     let stopped = async move { session.lifetime().stopped().await };
@@ -114,7 +119,8 @@ pub(super) fn failed(session: &Session, fault: &Fault) -> Response {
     }
 }
 
-fn passing(headers: &HeaderMap) -> HeaderMap {
+/// Returns the headers that are passed on.
+pub(super) fn passing(headers: &HeaderMap) -> HeaderMap {
     // Headers that `Connection` names belong to the connection too.
     let named: Vec<String> = headers
         .get_all(header::CONNECTION)

@@ -4,7 +4,7 @@
 //! sandbox; all others are routed by their path. A signed link to a file may name no sandbox: it is found by the
 //! signature.
 //!
-//! Modules import downward: `data_plane` and `control` the services `envd` and `interpreter`, these `forward` and
+//! Modules import downward: `data_plane` and `control` the services `envd` and `interpreter`, these `forward`, `tunnel` and
 //! `sandbox_handle`, these `access`, `signed_link` and `debug`, these `state`, `response`, `domain` and `address`.
 
 mod access;
@@ -23,6 +23,7 @@ mod response;
 mod sandbox_handle;
 mod signed_link;
 mod state;
+mod tunnel;
 
 use std::sync::Arc;
 

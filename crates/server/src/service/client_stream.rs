@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 use tokio_rustls::server::TlsStream;
 
 use super::connections::Connection;
@@ -15,6 +16,8 @@ use super::write_timeout::WriteTimeout;
 pub(super) struct ClientStream<Io> {
     stream: Stream<Io>,
     connection: Arc<Connection>,
+    /// Dropped with the stream, which may outlive HTTP on it.
+    _open: oneshot::Sender<()>,
 }
 
 enum Stream<Io> {
@@ -24,12 +27,14 @@ enum Stream<Io> {
 }
 
 impl<Io> ClientStream<Io> {
-    pub(super) fn plain(io: WriteTimeout<Io>, connection: Arc<Connection>) -> Self {
-        Self { stream: Stream::Plain(io), connection }
+    /// The sender is dropped with the stream.
+    pub(super) fn plain(io: WriteTimeout<Io>, connection: Arc<Connection>, open: oneshot::Sender<()>) -> Self {
+        Self { stream: Stream::Plain(io), connection, _open: open }
     }
 
-    pub(super) fn tls(io: TlsStream<WriteTimeout<Io>>, connection: Arc<Connection>) -> Self {
-        Self { stream: Stream::Tls(Box::new(io)), connection }
+    /// The sender is dropped with the stream.
+    pub(super) fn tls(io: TlsStream<WriteTimeout<Io>>, connection: Arc<Connection>, open: oneshot::Sender<()>) -> Self {
+        Self { stream: Stream::Tls(Box::new(io)), connection, _open: open }
     }
 }
 

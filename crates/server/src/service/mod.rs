@@ -17,6 +17,7 @@ pub(crate) mod problem;
 mod request_tracking;
 mod serve;
 pub(crate) mod startup;
+pub(crate) mod stopping;
 mod tls;
 mod write_timeout;
 

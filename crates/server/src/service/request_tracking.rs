@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes};
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -24,18 +24,20 @@ struct TrackedResponseBody {
 }
 
 /// A request, until its response is complete or it is dropped.
-pub(super) struct RequestGuard(Arc<Connection>);
+pub(super) struct RequestGuard(Option<Arc<Connection>>);
 
 impl RequestGuard {
     pub(super) fn begin(connection: &Arc<Connection>) -> Self {
         connection.set_stage(Stage::Busy);
-        Self(Arc::clone(connection))
+        Self(Some(Arc::clone(connection)))
     }
 }
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.record_response_complete();
+        if let Some(connection) = &self.0 {
+            connection.record_response_complete();
+        }
     }
 }
 
@@ -49,8 +51,12 @@ pub(super) fn track_request(request: Request<Incoming>, connection: &Arc<Connect
     })
 }
 
-/// Returns the response with a body that ends the request.
-pub(super) fn track_response(response: Response<Body>, guard: RequestGuard) -> Response<Body> {
+/// Returns the response with a body that ends the request. A request that has changed the protocol does not end: its
+/// connection stays busy.
+pub(super) fn track_response(response: Response<Body>, mut guard: RequestGuard) -> Response<Body> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        guard.0 = None;
+    }
     response.map(|body| Body::new(TrackedResponseBody { body, _guard: guard }))
 }
 

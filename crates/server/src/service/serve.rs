@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use switchtower_core::error::Kind;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
 use tower::ServiceExt as _;
@@ -26,6 +26,7 @@ use super::connections::{AtLimit, Connection, Connections, NotAdmitted};
 use super::peer::{Peer, PeerAddress};
 use super::problem::{Problem, ProblemKind};
 use super::request_tracking::{RequestGuard, track_request, track_response};
+use super::stopping::Stopping;
 use super::tls::{Protocol, ServerTls};
 use super::write_timeout::WriteTimeout;
 
@@ -177,12 +178,13 @@ impl Server {
         if protocol == Protocol::Refused {
             app = Router::new().fallback(refuse_plain_http);
         }
+        let (open, closed) = oneshot::channel();
         let io = match tls.filter(|_| protocol == Protocol::Tls) {
-            None => ClientStream::plain(io, Arc::clone(&connection)),
+            None => ClientStream::plain(io, Arc::clone(&connection), open),
             Some(tls) => {
                 let handshake = Box::pin(tls.accept(io));
                 match before_first_request(&connection, &stopping, head.as_mut(), handshake).await {
-                    Some(Ok(io)) => ClientStream::tls(io, Arc::clone(&connection)),
+                    Some(Ok(io)) => ClientStream::tls(io, Arc::clone(&connection), open),
                     Some(Err(error)) => {
                         tracing::debug!(%error, "a TLS handshake failed");
                         return;
@@ -192,12 +194,14 @@ impl Server {
             }
         };
         let request_connection = Arc::clone(&connection);
+        let request_stopping = Stopping::new(stopping.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let guard = RequestGuard::begin(&request_connection);
             let mut request = track_request(request, &request_connection);
             if let Some(address) = request_connection.address() {
                 request.extensions_mut().insert(PeerAddress(address));
             }
+            request.extensions_mut().insert(request_stopping.clone());
             let app = app.clone();
             async move {
                 match app.oneshot(request).await {
@@ -213,7 +217,8 @@ impl Server {
                 .header_read_timeout(timeouts.client)
                 .max_header_size(MAX_HEAD_BYTES)
                 .max_buf_size(READ_AHEAD_BYTES)
-                .serve_connection(TokioIo::new(io), service),
+                .serve_connection(TokioIo::new(io), service)
+                .with_upgrades(),
         );
         let first_head_timed_out = async {
             head.await;
@@ -236,11 +241,14 @@ impl Server {
             () = first_head_timed_out => return,
             () = stop => {
                 served.as_mut().graceful_shutdown();
-                served.await
+                served.as_mut().await
             }
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "the connection ended with an error");
         }
+        // With another protocol, it is open until its handler drops it.
+        drop(served);
+        let _ = closed.await;
     }
 }

@@ -1,4 +1,5 @@
-//! A scripted machine: kernels that share files, and a service on every port that returns the request.
+//! A scripted machine: kernels that share files, and a service on every port that returns the request, or what it is sent
+//! after a change of the protocol.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 
 use super::kernel::ScriptedKernel;
 use super::run::apply;
@@ -15,8 +16,11 @@ use super::{AfterInterrupt, Files, Scripted};
 use crate::backend::NetworkPolicy;
 use crate::fault::Fault;
 use crate::kernel::{Change, Content, Kernel, KernelOptions, Kernels};
-use crate::machine::{Body, Machine};
+use crate::machine::{Body, Machine, Upgraded};
 use crate::program::Language;
+
+/// Most bytes that a changed connection holds.
+const ECHO_BYTES: usize = 16 << 10;
 
 pub(super) struct ScriptedMachine {
     pub(super) backend: Scripted,
@@ -49,6 +53,16 @@ impl Machine for ScriptedMachine {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let answer = format!("{} {path} on port {port}", request.method());
         Ok(Response::new(Box::pin(Once(Some(answer.into())))))
+    }
+
+    async fn upgrade(&self, _port: u16, _request: Request<Bytes>) -> Result<Upgraded, Fault> {
+        self.check_open()?;
+        let mut head = Response::new(());
+        *head.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let (ours, theirs) = tokio::io::duplex(ECHO_BYTES);
+        let (mut from, mut to) = tokio::io::split(theirs);
+        tokio::spawn(async move { tokio::io::copy(&mut from, &mut to).await });
+        Ok(Upgraded::Switched(head, Box::new(ours)))
     }
 
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault> {

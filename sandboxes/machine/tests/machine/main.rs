@@ -7,4 +7,5 @@ mod harness;
 mod hostile;
 mod limits;
 mod not_root;
+mod ports;
 mod programs;
