@@ -43,7 +43,8 @@ async fn measure(choice: RuntimeChoice) {
         RuntimeChoice::Program(program) => program.display().to_string(),
     };
     let scratch = tempfile::tempdir().expect("a folder is made");
-    let config = Config { runtime: choice, scratch: scratch.path().to_owned(), max_machines: ALIVE, ..Config::default() };
+    let config =
+        Config { runtime: choice, scratch: scratch.path().to_owned(), max_machines: ALIVE, ..Config::default() };
     let started = async {
         let machines = Machines::new(config)?;
         machines.ensure_started().await.map(|()| machines)

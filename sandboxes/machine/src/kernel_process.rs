@@ -220,12 +220,7 @@ impl KernelProcess {
 
     /// Sends a message and follows what it does until its end. A kernel that does not read, because a program has taken its
     /// descriptor or stopped it, is given up as one that does not end.
-    async fn follow(
-        &mut self,
-        line: Bytes,
-        deadline: Instant,
-        output: &mut RunOutput<'_>,
-    ) -> Result<RunEnd, Fault> {
+    async fn follow(&mut self, line: Bytes, deadline: Instant, output: &mut RunOutput<'_>) -> Result<RunEnd, Fault> {
         let input = self.channel.input().clone();
         let mut sending = pin!(input.control(line));
         let mut is_sent = false;

@@ -100,9 +100,7 @@ impl ProgramRun<'_> {
         let client = self.machine.client()?;
         self.write_files(&client).await?;
         Ok(match self.program.language {
-            Language::Python | Language::JavaScript | Language::TypeScript => {
-                self.interpret(&client, output).await?
-            }
+            Language::Python | Language::JavaScript | Language::TypeScript => self.interpret(&client, output).await?,
             Language::Bash => {
                 self.write(&client, &format!("{HOME}/.program.sh"), self.program.source.clone().into()).await?;
                 self.command(&client, "bash", &[".program.sh"], output).await?

@@ -69,7 +69,8 @@ impl FoundRuntime {
 /// # Errors
 /// It cannot start machines.
 fn isolation(name: &str) -> Result<Isolation, String> {
-    let unable = |why: &str| Err(format!("{name} cannot start machines, {why}: use runc, crun or the built-in runtime"));
+    let unable =
+        |why: &str| Err(format!("{name} cannot start machines, {why}: use runc, crun or the built-in runtime"));
     if name.starts_with("runsc") {
         unable("because a program in gVisor cannot accept connections of a socket that it inherits")
     } else if name.starts_with("kata") || name.contains("krun") {

@@ -254,10 +254,8 @@ impl Signals {
 
     /// Waits for a signal and returns its number; `None`: none came in time.
     pub(crate) fn wait(&self, time: Option<Duration>) -> Option<i32> {
-        let time = time.map(|time| libc::timespec {
-            tv_sec: time.as_secs() as libc::time_t,
-            tv_nsec: time.subsec_nanos().into(),
-        });
+        let time = time
+            .map(|time| libc::timespec { tv_sec: time.as_secs() as libc::time_t, tv_nsec: time.subsec_nanos().into() });
         let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
         // SAFETY: the pointers are to values that outlive the call, or null.
         check(unsafe { libc::sigtimedwait(&raw const self.0, std::ptr::null_mut(), time) }).ok().map(|it| it as i32)

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use switchtower_contract::Maintenance;
 use switchtower_machine::{Config, RuntimeChoice};
 
-use crate::harness::{all_runtimes, comes_true, config, other_process, processes_with, started, Tested};
+use crate::harness::{Tested, all_runtimes, comes_true, config, other_process, processes_with, started};
 
 const MACHINES: usize = 10;
 /// Names the runtime of a process that is killed.
@@ -104,7 +104,8 @@ impl Drop for Holder {
 
 fn find(folder: &Path, mark: &str, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with("switchtower-local-") && name.contains(mark)) {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with("switchtower-local-") && name.contains(mark))
+        {
             found.push(entry.path());
         } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             find(&entry.path(), mark, found);

@@ -9,16 +9,14 @@ use crate::harness::all_runtimes;
 async fn machines_keep_the_promises_for_programs_kernels_and_machines() {
     for tested in all_runtimes().await {
         let service = TestService { port: 49983, path: "/health", status: 204 };
-        let programs = TestPrograms {
-            service: Some(service),
-            tolerance: std::time::Duration::from_secs(4),
-            ..PYTHON
-        };
-        if !tested.machines.offer().languages.contains(&programs.language) {
+        let programs = TestPrograms { service: Some(service), tolerance: std::time::Duration::from_secs(4), ..PYTHON };
+        if !tested.machines.offer().languages.has(programs.language) {
             eprintln!("skipped: {} machines have no Python", tested.runtime);
             continue;
         }
-        for report in [run_suite(&*tested.machines, &programs).await, run_kernel_suite(&*tested.machines, &programs).await] {
+        for report in
+            [run_suite(&*tested.machines, &programs).await, run_kernel_suite(&*tested.machines, &programs).await]
+        {
             println!("{}: {report}", tested.runtime);
             assert_eq!(report.verdict(), Ok(()), "{}", tested.runtime);
         }

@@ -73,14 +73,7 @@ pub(crate) async fn started(config: Config) -> Result<Arc<Machines>, String> {
 /// Returns small limits, which tests reach soon.
 pub(crate) fn config() -> Config {
     let scratch = std::env::var_os(SCRATCH).map_or_else(own_scratch, PathBuf::from);
-    Config {
-        scratch,
-        memory: 256 << 20,
-        disk: 200 << 20,
-        inodes: 20_000,
-        processes: 300,
-        ..Config::default()
-    }
+    Config { scratch, memory: 256 << 20, disk: 200 << 20, inodes: 20_000, processes: 300, ..Config::default() }
 }
 
 fn own_scratch() -> PathBuf {

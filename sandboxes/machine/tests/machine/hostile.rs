@@ -164,7 +164,8 @@ async fn try_all(cases: Vec<Case>) {
     for tested in all_runtimes().await {
         let other = tested.open().await;
         other.write("user", "/tmp/listen.py", LISTEN).await;
-        let line = "setsid python3 /tmp/listen.py > /tmp/log 2>&1 & until grep -q listens /tmp/log; do sleep 0.01; done";
+        let line =
+            "setsid python3 /tmp/listen.py > /tmp/log 2>&1 & until grep -q listens /tmp/log; do sleep 0.01; done";
         let run = other.command("user", line).await;
         assert!(run.end.contains("exit status 0"), "{run:?}");
         let runs = cases.iter().flat_map(|case| USERS.map(|user| (case, user)));

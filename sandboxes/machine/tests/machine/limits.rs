@@ -6,7 +6,7 @@ use std::time::Duration;
 use switchtower_contract::{Exit, Language, Program};
 use switchtower_machine::Config;
 
-use crate::harness::{built_in, config, other_process, run, started, Tested};
+use crate::harness::{Tested, built_in, config, other_process, run, started};
 
 const WALL: Duration = Duration::from_secs(60);
 /// Takes all the memory that there is.
@@ -21,7 +21,10 @@ async fn a_program_that_uses_up_the_memory_ends_out_of_memory_in_every_language(
     for (language, source) in [
         (Language::Python, HOARD.to_owned()),
         (Language::Bash, format!("python3 -c '{HOARD}'\nexit $?")),
-        (Language::C, "#include <stdlib.h>\n#include <string.h>\nint main(){for(;;)memset(malloc(1<<22),1,1<<22);}".to_owned()),
+        (
+            Language::C,
+            "#include <stdlib.h>\n#include <string.h>\nint main(){for(;;)memset(malloc(1<<22),1,1<<22);}".to_owned(),
+        ),
     ] {
         let (outcome, output) = run(&tested.machines, &Program::new(language, source.as_str()), WALL).await;
         assert_eq!(outcome.unwrap().exit, Exit::OutOfMemory, "{language}: {output:?}");
@@ -36,7 +39,8 @@ async fn a_machine_with_half_a_processor_uses_half_of_the_time() {
     }
     let machines = started(Config { processors: Some(0.5), ..config() }).await.unwrap();
     let open = Tested { runtime: "half", machines }.open().await;
-    let busy = "import time\nbegan = time.monotonic()\nwhile time.monotonic() - began < 2: pass\nprint(time.process_time())";
+    let busy =
+        "import time\nbegan = time.monotonic()\nwhile time.monotonic() - began < 2: pass\nprint(time.process_time())";
     let printed = open.command("user", &format!("python3 -c '{busy}'")).await.printed;
     let used: f64 = printed.trim().parse().unwrap();
     assert!((0.3..1.4).contains(&used), "{used} s of 2 s");

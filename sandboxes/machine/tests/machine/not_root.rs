@@ -58,7 +58,10 @@ async fn another_user_than_root_has_machines_with_one_user() {
     }
     let Some(said) = said_by(&USER) else { return };
     println!("{said}");
-    assert!(said.contains("works: [\"0\", \"0\"]") && said.contains("a range in /etc/subuid gives them their own"), "{said}");
+    assert!(
+        said.contains("works: [\"0\", \"0\"]") && said.contains("a range in /etc/subuid gives them their own"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use switchtower_contract::Upgraded;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{sleep, timeout};
 
-use crate::harness::open;
+use crate::harness::built_in;
 
 /// A server that changes the protocol, except at `/page`, and returns every byte.
 const SERVER: &str = r#"
@@ -36,7 +36,9 @@ fn request(path: &str) -> Request<Bytes> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_behind_a_port_changes_the_protocol_or_refuses() {
-    let Some((_sandbox, machine)) = open().await else { return };
+    let Some(tested) = built_in().await else { return };
+    let open = tested.open().await;
+    let machine = &open.machine;
     assert!(
         matches!(machine.upgrade(8765, request("/")).await.unwrap(), Upgraded::Refused(answer) if answer.status() == 502)
     );

@@ -39,7 +39,9 @@ async fn a_program_that_prints_while_it_reads_or_reads_nothing_ends() {
     let Some(tested) = built_in().await else { return };
     let large = "x".repeat(8 << 20);
     // Far more than all buffers on the way.
-    let (outcome, output) = run(&tested.machines, &Program::new(Language::Bash, "cat | wc -c; cat /dev/null").with_stdin(&large), WALL).await;
+    let (outcome, output) =
+        run(&tested.machines, &Program::new(Language::Bash, "cat | wc -c; cat /dev/null").with_stdin(&large), WALL)
+            .await;
     assert_eq!((outcome.unwrap().exit, output.stdout.trim()), (Exit::Finished(0), "8388608"));
     let (outcome, _) = run(&tested.machines, &Program::new(Language::Bash, "cat").with_stdin(&large), WALL).await;
     assert_eq!(outcome.unwrap().exit, Exit::Finished(0));
