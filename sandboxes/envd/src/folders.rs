@@ -174,7 +174,7 @@ impl Folders {
     pub(crate) fn remove(&self, path: &str) -> Result<(), FileError> {
         let located = self.writable(path)?;
         let removed = match std::fs::symlink_metadata(&located) {
-            Ok(data) if data.is_dir() => std::fs::remove_dir_all(&located),
+            Ok(data) if data.is_dir() => remove_all(&located),
             Ok(_) => std::fs::remove_file(&located),
             Err(error) => Err(error),
         };
@@ -188,6 +188,18 @@ impl Folders {
     }
 }
 
+/// Removes a folder and what is in it. A program may have made folders below each other by the thousand, each of which takes a
+/// descriptor and a place on the stack: a thread of its own has room for as many as there are descriptors.
+fn remove_all(folder: &Path) -> io::Result<()> {
+    const STACK_BYTES: usize = 16 << 20;
+    std::thread::scope(|scope| {
+        let removing = std::thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || std::fs::remove_dir_all(folder))?;
+        removing.join().unwrap_or_else(|_| Err(io::Error::other("the folder was not removed")))
+    })
+}
+
 /// Moves to another file system: copies, replaces what is at the target, and removes the source.
 fn move_by_copy(source: &Path, target: &Path) -> io::Result<()> {
     let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
@@ -196,11 +208,11 @@ fn move_by_copy(source: &Path, target: &Path) -> io::Result<()> {
     let copied = copy_all(source, &copy, MAX_COPIED_DEPTH).and_then(|()| std::fs::rename(&copy, target));
     if copied.is_err() {
         // What could not be moved remains at its source; the copy is of no use.
-        let _ = std::fs::remove_dir_all(&copy).or_else(|_| std::fs::remove_file(&copy));
+        let _ = remove_all(&copy).or_else(|_| std::fs::remove_file(&copy));
         return copied;
     }
     if std::fs::symlink_metadata(source)?.is_dir() {
-        std::fs::remove_dir_all(source)
+        remove_all(source)
     } else {
         std::fs::remove_file(source)
     }

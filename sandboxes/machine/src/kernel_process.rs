@@ -99,13 +99,11 @@ impl<'de> Deserialize<'de> for Shown {
 
             fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<MimeBundle, A::Error> {
                 let mut entries = MimeBundle::new();
-                while let Some((name, text)) = map.next_entry()? {
-                    if entries.len() == MAX_REPRESENTATIONS {
-                        return Err(serde::de::Error::invalid_length(MAX_REPRESENTATIONS + 1, &self));
-                    }
+                for _ in 0..=MAX_REPRESENTATIONS {
+                    let Some((name, text)) = map.next_entry()? else { return Ok(entries) };
                     entries.insert(name, text);
                 }
-                Ok(entries)
+                Err(serde::de::Error::invalid_length(MAX_REPRESENTATIONS + 1, &self))
             }
         }
         from.deserialize_map(Entries).map(Shown)

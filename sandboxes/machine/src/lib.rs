@@ -33,6 +33,8 @@ mod program;
 mod runtime;
 mod sandbox;
 mod self_test;
+#[cfg(test)]
+mod taken_over;
 mod shared;
 mod template;
 mod translate;

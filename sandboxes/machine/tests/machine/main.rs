@@ -3,6 +3,7 @@
 mod cleanup;
 mod commands;
 mod conformance;
+mod file_service;
 mod harness;
 mod hostile;
 mod limits;
