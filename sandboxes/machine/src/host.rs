@@ -50,7 +50,6 @@ pub(crate) struct Host {
     pub(crate) init: PathBuf,
     /// The group names of this process begin with it.
     prefix: String,
-    next: AtomicU64,
     folder: PrivateFolder,
 }
 
@@ -70,13 +69,14 @@ impl Host {
         assets::write(&assets).map_err(failed)?;
         let template = Template::make(&folder.path().join("template"), &assets, &config).map_err(failed)?;
         let prefix = format!("{GROUP_PREFIX}{}-{}-{}-", process_namespace(), own.number, own.start);
-        let (user_ids, next) = (Arc::new(UserIds::find()), AtomicU64::new(0));
-        Ok(Self { config, runtime, template, user_ids, init: assets.join("init"), prefix, next, folder })
+        let user_ids = UserIds::of_process();
+        Ok(Self { config, runtime, template, user_ids, init: assets.join("init"), prefix, folder })
     }
 
-    /// Returns a new name for a machine's control group.
+    /// Returns a new name for a machine's control group, which no other machine of this process has.
     pub(crate) fn next_name(&self) -> String {
-        format!("{}{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        format!("{}{}", self.prefix, NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Makes the folder of one machine.

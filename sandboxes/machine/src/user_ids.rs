@@ -1,7 +1,7 @@
 //! User ids of the host for the users of machines.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use switchtower_container::Ids;
 
@@ -37,8 +37,14 @@ pub(crate) struct IdRange {
 }
 
 impl UserIds {
+    /// Returns those of this process, however many backends it has.
+    pub(crate) fn of_process() -> Arc<Self> {
+        static IDS: LazyLock<Arc<UserIds>> = LazyLock::new(|| Arc::new(UserIds::find()));
+        Arc::clone(&IDS)
+    }
+
     /// Finds the ids that this process may give to machines.
-    pub(crate) fn find() -> Self {
+    fn find() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let is_root = rustix::process::geteuid().is_root();
         let user = rustix::process::getuid().as_raw();

