@@ -9,5 +9,6 @@ mod order;
 mod refusals;
 mod schema;
 mod sessions;
+mod socket;
 mod stream;
 mod tls;

@@ -39,7 +39,7 @@ use crate::service::config::Config;
 use crate::service::problem::{Problem, ProblemKind};
 
 /// Every method and path of the API. `/v1/openapi.json` describes exactly these.
-pub const PATHS: [(&str, &str); 26] = [
+pub const PATHS: [(&str, &str); 27] = [
     ("post", "/v1/execute"),
     ("post", "/v1/batch"),
     ("post", "/v1/explain"),
@@ -48,6 +48,7 @@ pub const PATHS: [(&str, &str); 26] = [
     ("get", "/v1/sessions/{id}"),
     ("delete", "/v1/sessions/{id}"),
     ("post", "/v1/sessions/{id}/execute"),
+    ("get", "/v1/sessions/{id}/ws"),
     ("post", "/v1/sessions/{id}/contexts"),
     ("delete", "/v1/sessions/{id}/contexts/{context}"),
     ("post", "/v1/sessions/{id}/contexts/{context}/restart"),

@@ -48,14 +48,17 @@ pub(super) async fn execute(router: Arc<Router>, request: Request, charge: Charg
 /// Streams a live run. A refusal that comes first and within [`STATUS_GRACE`] is a problem with its status.
 pub(super) async fn into_response<E: Send + 'static, A: Send + 'static>(
     mut run: LiveRun<E, Result<A, RequestError>>,
-    event: fn(E) -> SseEvent,
-    end: fn(&A) -> SseEvent,
+    event: fn(E) -> NamedEvent,
+    end: fn(&A) -> NamedEvent,
     keep_alive: Duration,
 ) -> Response {
-    let to_sse = move |item: LiveItem<E, Result<A, RequestError>>| match item {
-        LiveItem::Event(it) => event(it),
-        LiveItem::Outcome(Ok(answer)) => end(&answer),
-        LiveItem::Outcome(Err(error)) => named("problem", &Problem::from(error).json()),
+    let to_sse = move |item: LiveItem<E, Result<A, RequestError>>| {
+        let NamedEvent { name, data } = match item {
+            LiveItem::Event(it) => event(it),
+            LiveItem::Outcome(Ok(answer)) => end(&answer),
+            LiveItem::Outcome(Err(error)) => problem(&Problem::from(error)),
+        };
+        SseEvent::default().event(name).data(data)
     };
     let first = match tokio::time::timeout(STATUS_GRACE, run.next()).await {
         Ok(Some(LiveItem::Outcome(Err(error)))) => return Problem::from(error).into_response(),
@@ -67,8 +70,14 @@ pub(super) async fn into_response<E: Send + 'static, A: Send + 'static>(
     Sse::new(events).keep_alive(KeepAlive::new().interval(keep_alive)).into_response()
 }
 
-/// Returns an event of a program as a server-sent event.
-pub(super) fn event(event: Event) -> SseEvent {
+/// An event as it is sent: its name, and its data as JSON.
+pub(super) struct NamedEvent {
+    pub(super) name: &'static str,
+    pub(super) data: String,
+}
+
+/// Returns an event of a program.
+pub(super) fn event(event: Event) -> NamedEvent {
     match event {
         Event::Stdout(text) => named("stdout", &json!({ "text": text })),
         Event::Stderr(text) => named("stderr", &json!({ "text": text })),
@@ -78,7 +87,12 @@ pub(super) fn event(event: Event) -> SseEvent {
     }
 }
 
-pub(super) fn named(name: &str, data: &impl Serialize) -> SseEvent {
+/// Returns the event of a refusal.
+pub(super) fn problem(problem: &Problem) -> NamedEvent {
+    named("problem", &problem.json())
+}
+
+pub(super) fn named(name: &'static str, data: &impl Serialize) -> NamedEvent {
     let data = ascii::to_string(data).expect("maps with text keys and finite numbers always serialize");
-    SseEvent::default().event(name).data(data)
+    NamedEvent { name, data }
 }

@@ -105,15 +105,30 @@ impl BodyReader {
         let bytes = read_whole(body, headers, self.limits.bytes(kind), self.timeout, &charge).await?;
         let length = bytes.len() as u64;
         if kind.is_json() && length > 0 {
-            let values = count_json_values(&bytes);
-            if values > MAX_JSON_VALUES {
-                return Err(BodyError::TooManyValues);
-            }
-            // The text, and what is parsed from it.
-            charge.resize((2 * length + JSON_VALUE_BYTES * values).saturating_sub(FREE_BYTES))?;
+            charge_json(&charge, &bytes)?;
         }
         Ok(ChargedBody { bytes, charge })
     }
+
+    /// Charges JSON that has arrived by other means to its caller.
+    ///
+    /// # Errors
+    /// It has too many values, or is more than its caller may hold.
+    pub(crate) fn charge_json(&self, caller: &Caller, text: &[u8]) -> Result<Charge, BodyError> {
+        let charge = self.memory.open(caller);
+        charge_json(&charge, text)?;
+        Ok(charge)
+    }
+}
+
+/// Charges the text, and what is parsed from it.
+fn charge_json(charge: &Charge, text: &[u8]) -> Result<(), BodyError> {
+    let values = count_json_values(text);
+    if values > MAX_JSON_VALUES {
+        return Err(BodyError::TooManyValues);
+    }
+    charge.resize((2 * text.len() as u64 + JSON_VALUE_BYTES * values).saturating_sub(FREE_BYTES))?;
+    Ok(())
 }
 
 /// Reads a whole body of at most `max` bytes, with no chunk later than `timeout` after the one before, and all of it at

@@ -4,22 +4,23 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::sse::Event as SseEvent;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
-use switchtower_contract::{Failure, Output};
+use switchtower_contract::{Failure, File, Output};
+use switchtower_core::error::RequestError;
+use switchtower_core::memory::Charge;
 use switchtower_core::request::Caller;
 use switchtower_core::route::TierName;
-use switchtower_core::session::{CellAnswer, CellEvent};
-use tokio::sync::mpsc;
+use switchtower_core::session::{CellAnswer, CellEvent, ExecuteCell, Session};
+use tokio::sync::mpsc::{self, Receiver};
 
 use super::super::parse;
 use super::super::path_names::PathNames;
 use super::super::response::{DecisionView, ResultView, UsageView};
 use super::super::state::ApiState;
-use super::super::stream;
+use super::super::stream::{self, NamedEvent};
 use super::activity::SessionUse;
 use super::files as session_files;
 use crate::service::body_limits::BodyKind;
@@ -40,21 +41,10 @@ pub(super) async fn execute(
     let wants_events = stream::accepts_events(request.headers());
     let (body, charge) = api.read_json(&caller, BodyKind::Program, request).await?;
     let (cell, files) = parse::cell(body, &api.request_limits)?;
-    let session_use = SessionUse::begin(api.session(&caller, &id)?).await?;
-    // A cell for an unknown context is refused below, so its files are not written.
-    if cell.context.as_ref().is_none_or(|context| session_use.session().contexts().contains(context)) {
-        let files = files.into_iter().map(|file| (file.path, file.content.into())).collect();
-        session_use.run(session_files::put(session_use.session(), files)).await?;
-    }
-    let (sender, mut events) = mpsc::channel(EVENT_BUFFER);
-    let run = async move {
-        let done = session_use.run(session_use.session().execute(cell, &sender)).await;
-        drop(charge);
-        done
-    };
+    let (run, mut events) = begin(api.session(&caller, &id)?, cell, files, charge).await?;
     if wants_events {
-        let end = |done: &CellAnswer| stream::named("end", &CellBody::of(done, None));
-        return Ok(stream::into_response(LiveRun::new(events, run), event, end, api.config.keep_alive_interval).await);
+        let run = LiveRun::new(events, run);
+        return Ok(stream::into_response(run, event, end, api.config.keep_alive_interval).await);
     }
     let mut output = Output::default();
     let collect = async {
@@ -68,7 +58,35 @@ pub(super) async fn execute(
     Ok(Json(CellBody::of(&done?, Some(&output))).into_response())
 }
 
-fn event(event: CellEvent) -> SseEvent {
+/// Writes the files of a cell. Returns its run, which nothing has polled yet, and its events. Dropping the run ends the
+/// cell; the charge is kept until it has ended.
+pub(super) async fn begin(
+    session: Arc<Session>,
+    cell: ExecuteCell,
+    files: Vec<File>,
+    charge: Charge,
+) -> Result<(impl Future<Output = Result<CellAnswer, RequestError>> + Send + use<>, Receiver<CellEvent>), Problem> {
+    let session_use = SessionUse::begin(session).await?;
+    // A cell for an unknown context is refused below, so its files are not written.
+    if cell.context.as_ref().is_none_or(|context| session_use.session().contexts().contains(context)) {
+        let files = files.into_iter().map(|file| (file.path, file.content.into())).collect();
+        session_use.run(session_files::put(session_use.session(), files)).await?;
+    }
+    let (sender, events) = mpsc::channel(EVENT_BUFFER);
+    let run = async move {
+        let done = session_use.run(session_use.session().execute(cell, &sender)).await;
+        drop(charge);
+        done
+    };
+    Ok((run, events))
+}
+
+/// Returns the last event of a cell.
+pub(super) fn end(done: &CellAnswer) -> NamedEvent {
+    stream::named("end", &CellBody::of(done, None))
+}
+
+pub(super) fn event(event: CellEvent) -> NamedEvent {
     match event {
         CellEvent::Started { number } => stream::named("began", &json!({ "number": number })),
         CellEvent::Output { event, .. } => stream::event(event),

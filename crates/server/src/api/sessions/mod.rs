@@ -4,6 +4,7 @@ mod activity;
 mod cells;
 mod contexts;
 mod files;
+mod socket;
 mod view;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Router<Arc<ApiState>> {
         .route("/v1/sessions", post(create).get(list))
         .route("/v1/sessions/{id}", get(get_session).delete(end))
         .route("/v1/sessions/{id}/execute", post(cells::execute))
+        .route("/v1/sessions/{id}/ws", get(socket::open))
         .route("/v1/sessions/{id}/contexts", post(contexts::open))
         .route("/v1/sessions/{id}/contexts/{context}", delete(contexts::close))
         .route("/v1/sessions/{id}/contexts/{context}/restart", post(contexts::restart))

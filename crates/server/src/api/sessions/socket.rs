@@ -1,0 +1,219 @@
+//! Cells over one WebSocket: several at once, each with the events of `POST /v1/sessions/{id}/execute`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::{FromRequestParts as _, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use serde_json::Value;
+use switchtower_contract::File;
+use switchtower_core::error;
+use switchtower_core::memory::Charge;
+use switchtower_core::request::Caller;
+use switchtower_core::session::{ExecuteCell, Session};
+use tokio::sync::mpsc::{self, Sender};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+use super::super::parse;
+use super::super::path_names::PathNames;
+use super::super::state::ApiState;
+use super::super::stream::{self, NamedEvent};
+use super::cells;
+use crate::service::json_body::body_problem;
+use crate::service::live::{LiveItem, LiveRun};
+use crate::service::problem::{Problem, ProblemKind};
+use crate::service::stopping::Stopping;
+
+/// Most bytes of a message. Larger cells and files have paths of their own.
+const MAX_MESSAGE_BYTES: usize = 8 << 20;
+/// Most cells of one socket at once.
+const MAX_CELLS: usize = 16;
+/// Most bytes of an id in JSON.
+const MAX_ID_BYTES: usize = 128;
+/// Events of all cells that wait for the client. A slow client slows the cells down.
+const EVENT_BUFFER: usize = 64;
+/// Pings without any answer after which the client is gone.
+const UNANSWERED_PINGS: u32 = 3;
+
+/// `GET /v1/sessions/{id}/ws`.
+pub(super) async fn open(
+    State(api): State<Arc<ApiState>>,
+    Extension(caller): Extension<Caller>,
+    PathNames(id): PathNames<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let session = api.session(&caller, &id)?;
+    let (mut parts, _) = request.into_parts();
+    check_origin(&parts.headers)?;
+    let stopping = Stopping::of(&parts.extensions);
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
+    let upgrade = upgrade.map_err(|error| Problem::field("Upgrade", format!("this path is for WebSocket: {error}")))?;
+    let upgrade = upgrade.max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES);
+    Ok(upgrade.on_upgrade(async move |socket| Cells::new(api, caller, session).serve(socket, stopping).await))
+}
+
+/// Refuses pages of other sites: a browser sends their WebSocket requests, unlike others, without asking first.
+fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let host = headers.get(header::HOST).map(|host| host.as_bytes()).unwrap_or_default();
+    let is_own =
+        [&b"http://"[..], b"https://"].iter().any(|scheme| origin.as_bytes().strip_prefix(*scheme) == Some(host));
+    let refusal = || Problem::new(ProblemKind::Forbidden, "a page of another origin may not open a WebSocket here");
+    is_own.then_some(()).ok_or_else(refusal)
+}
+
+/// The cells of a socket.
+struct Cells {
+    api: Arc<ApiState>,
+    caller: Caller,
+    session: Arc<Session>,
+    /// Dropping it ends all cells.
+    running: JoinSet<String>,
+    /// The ids of the cells that run, as JSON.
+    by_id: HashMap<String, AbortHandle>,
+}
+
+impl Cells {
+    fn new(api: Arc<ApiState>, caller: Caller, session: Arc<Session>) -> Self {
+        Self { api, caller, session, running: JoinSet::new(), by_id: HashMap::new() }
+    }
+
+    /// Serves a socket until its client, its session, or the server ends; the server lets cells that run end first.
+    async fn serve(mut self, mut socket: WebSocket, stopping: Stopping) {
+        let (sender, mut events) = mpsc::channel(EVENT_BUFFER);
+        let session = Arc::clone(&self.session);
+        let interval = self.api.config.keep_alive_interval;
+        let (mut next_ping, mut last_received) = (Instant::now() + interval, Instant::now());
+        let (mut stopping, mut is_stopping) = (std::pin::pin!(stopping.wait()), false);
+        let (code, reason) = loop {
+            if is_stopping && self.by_id.is_empty() && events.is_empty() {
+                break (close_code::AWAY, "the server is shutting down");
+            }
+            let sent = tokio::select! {
+                Some(event) = events.recv() => socket.send(Message::Text(event)).await,
+                Some(ended) = self.running.join_next() => {
+                    match ended {
+                        Ok(id) => drop(self.by_id.remove(&id)),
+                        Err(panicked) => self.by_id.retain(|_, cell| cell.id() != panicked.id()),
+                    }
+                    Ok(())
+                }
+                message = socket.recv() => {
+                    last_received = Instant::now();
+                    match message {
+                        Some(Ok(Message::Text(text))) => match self.receive(text.as_str(), is_stopping, &sender) {
+                            Ok(()) => Ok(()),
+                            Err(refusal) => socket.send(Message::Text(refusal)).await,
+                        },
+                        Some(Ok(Message::Binary(_))) => break (close_code::UNSUPPORTED, "messages are text: JSON objects"),
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                    }
+                }
+                () = session.lifetime().ended() => break (close_code::NORMAL, "the session has ended"),
+                () = &mut stopping, if !is_stopping => {
+                    is_stopping = true;
+                    Ok(())
+                }
+                () = sleep_until(next_ping) => {
+                    if last_received.elapsed() > interval * UNANSWERED_PINGS {
+                        return;
+                    }
+                    next_ping = Instant::now() + interval;
+                    socket.send(Message::Ping(Default::default())).await
+                }
+            };
+            if sent.is_err() {
+                return;
+            }
+        };
+        // A client that has gone does not read it.
+        let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+    }
+
+    /// Starts the cell of a message, or returns why not.
+    fn receive(&mut self, text: &str, is_stopping: bool, sender: &Sender<Utf8Bytes>) -> Result<(), Utf8Bytes> {
+        let parsed = self.parse(text, is_stopping);
+        let (id, cell) = parsed.map_err(|(id, problem)| message(&id, &stream::problem(&problem)))?;
+        let (session, sender, own_id) = (Arc::clone(&self.session), sender.clone(), id.clone());
+        let handle = self.running.spawn(async move {
+            run(session, cell, &own_id, &sender).await;
+            own_id
+        });
+        self.by_id.insert(id, handle);
+        Ok(())
+    }
+
+    /// Returns the id of a message as JSON, and its cell.
+    fn parse(&self, text: &str, is_stopping: bool) -> Result<(String, ParsedCell), (String, Problem)> {
+        let without_id = |problem| ("null".to_owned(), problem);
+        let charge = self.api.bodies().charge_json(&self.caller, text.as_bytes());
+        let charge = charge.map_err(|error| without_id(body_problem(&error)))?;
+        let mut body: Value = serde_json::from_str(text).map_err(|wrong| {
+            let problem = Problem::new(ProblemKind::Malformed, wrong.to_string());
+            without_id(problem.with("line", wrong.line()).with("column", wrong.column()))
+        })?;
+        let id = body.as_object_mut().and_then(|fields| fields.remove("id")).unwrap_or_default();
+        let is_id = id.is_string() || id.is_i64() || id.is_u64();
+        let id = id.to_string();
+        if !is_id || id.len() > MAX_ID_BYTES {
+            let detail = format!("id must be a text or an integer of at most {MAX_ID_BYTES} bytes in JSON");
+            return Err(without_id(Problem::field("id", detail)));
+        }
+        let refused = |problem| Err((id.clone(), problem));
+        if is_stopping {
+            return refused(Problem::new(error::Kind::Overloaded, "the server is shutting down"));
+        }
+        if self.by_id.contains_key(&id) {
+            return refused(Problem::field("id", "a cell with this id runs: give each cell another"));
+        }
+        if self.by_id.len() >= MAX_CELLS {
+            let detail = format!("{MAX_CELLS} cells of this socket run, which is the limit: wait for one to end");
+            return refused(Problem::new(error::Kind::LimitReached, detail));
+        }
+        match parse::cell(body, &self.api.request_limits) {
+            Ok((cell, files)) => Ok((id, ParsedCell { cell, files, charge })),
+            Err(problem) => refused(problem),
+        }
+    }
+}
+
+/// A cell with the files to write before it, and what its message is charged.
+struct ParsedCell {
+    cell: ExecuteCell,
+    files: Vec<File>,
+    charge: Charge,
+}
+
+/// Runs a cell and sends its events.
+async fn run(session: Arc<Session>, cell: ParsedCell, id: &str, sender: &Sender<Utf8Bytes>) {
+    let ParsedCell { cell, files, charge } = cell;
+    let (run, events) = match cells::begin(session, cell, files, charge).await {
+        Ok(begun) => begun,
+        Err(problem) => {
+            let _ = sender.send(message(id, &stream::problem(&problem))).await;
+            return;
+        }
+    };
+    let mut run = LiveRun::new(events, run);
+    while let Some(item) = run.next().await {
+        let event = match item {
+            LiveItem::Event(it) => cells::event(it),
+            LiveItem::Outcome(Ok(done)) => cells::end(&done),
+            LiveItem::Outcome(Err(error)) => stream::problem(&Problem::from(error)),
+        };
+        if sender.send(message(id, &event)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Returns an event of the cell with this id, in JSON.
+fn message(id: &str, event: &NamedEvent) -> Utf8Bytes {
+    let NamedEvent { name, data } = event;
+    format!(r#"{{"id":{id},"event":"{name}","data":{data}}}"#).into()
+}
