@@ -207,12 +207,16 @@ impl Rest {
     }
 }
 
+/// Where the first process takes commands of `sudo`: the program of that name has this path too.
+const SUDO_SOCKET: &str = "/run/switchtower.sudo";
+
 /// Returns the command of a machine's first process.
 fn command(host: &Host, ids: Ids) -> Vec<String> {
     let program = format!("{}/init", assets::FOLDER);
     // Where a machine has one id, both users have it.
     let user = if ids == Ids::Single { 0 } else { USER }.to_string();
     let mut command = vec![program.as_str(), "serve", "--listen-fd", "3", "--user-id", &user, "--group-id", &user];
+    command.extend(["--sudo-socket", SUDO_SOCKET]);
     // A container runtime does not know what the built-in one refuses.
     command.extend(host.runtime.program.is_some().then_some("--protect"));
     command.into_iter().map(str::to_owned).collect()

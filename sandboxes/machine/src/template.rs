@@ -52,6 +52,8 @@ const FROM_HOST: [&str; 32] = [
 const FROM_HOST_BELOW: [&str; 3] = ["ssl/certs", "ssl/openssl.cnf", "python3.11"];
 /// Folders of the host beside `/usr` that may be links into it.
 const SYSTEM_FOLDERS: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+/// Where machines have `sudo`.
+const SUDO: [&str; 2] = ["/usr/local/bin/sudo", "/usr/bin/sudo"];
 const EMPTY_FOLDERS: [&str; 11] = ["dev", "home", "media", "mnt", "opt", "proc", "run", "srv", "sys", "tmp", "var"];
 /// Most bytes of one file that is copied from the host's `/etc`.
 const MAX_FILE: u64 = 8 << 20;
@@ -73,6 +75,10 @@ impl Template {
         create(folder)?;
         let mut template = Self { overlays: Vec::new(), binds: Vec::new(), folders: folders() };
         template.binds.push(bind(assets, assets::FOLDER));
+        // No program gains rights by being executed, so the first process runs the commands of this one.
+        for target in SUDO {
+            template.binds.push(bind(&assets.join("init"), target));
+        }
         match &config.root {
             Some(root) => template.of_root(folder, root)?,
             None => {

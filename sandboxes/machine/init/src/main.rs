@@ -3,6 +3,7 @@
 //! | subcommand | where it runs |
 //! |---|---|
 //! | `launch CONFIG` | outside: starts the container, and waits for its end. Its standard input is the machine's socket, and its standard output gets a report |
+//! | (named `sudo`) | inside: has the first process run a command as another user |
 //! | `serve` | inside of the machine, as its first process: reaps orphans, and serves processes, files and ports over an inherited socket |
 //!
 //! It runs in roots of other systems, so it is linked statically:
@@ -14,11 +15,17 @@
 
 mod launch;
 mod serve;
+mod sudo;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut args = std::env::args_os().skip(1);
+    let mut args = std::env::args_os();
+    // Machines have this program under another name.
+    if args.next().is_some_and(|name| Path::new(&name).file_name().is_some_and(|name| name == "sudo")) {
+        return sudo::run(args);
+    }
     let ran = match args.next().as_deref().and_then(|name| name.to_str()) {
         Some("launch") => return launch::run(args),
         Some("serve") => serve::run(args),

@@ -10,3 +10,4 @@ mod limits;
 mod not_root;
 mod ports;
 mod programs;
+mod sudo;

@@ -9,6 +9,7 @@ mod listener;
 mod machine_root;
 mod options;
 mod reaper;
+mod sudo;
 mod tunnel;
 
 use std::ffi::OsString;
@@ -88,7 +89,16 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> Result<(), String> {
         let listener = tokio::net::UnixListener::from_std(listener).map_err(|error| error.to_string())?;
         tokio::spawn(reaping);
         tokio::task::spawn_blocking(|| ()).await.map_err(|error| error.to_string())?;
-        listener::serve(listener, Arc::new(Services { daemon, launcher })).await;
+        let services = Arc::new(Services { daemon, launcher });
+        if let Some(path) = options.sudo_socket {
+            let (user, services) = (options.user_id, services.clone());
+            tokio::spawn(async move {
+                if let Err(error) = sudo::serve(path, user, services).await {
+                    eprintln!("switchtower-init: sudo: {error}");
+                }
+            });
+        }
+        listener::serve(listener, services).await;
         Ok(())
     })
 }

@@ -11,6 +11,8 @@ pub(super) struct ServeOptions {
     pub(super) user_id: u32,
     pub(super) group_id: u32,
     pub(super) user_home: String,
+    /// Where commands of `sudo` are taken; `None`: nowhere.
+    pub(super) sudo_socket: Option<String>,
     /// Variables that every program gets.
     pub(super) env: BTreeMap<String, String>,
     /// Whether this process gives up calls and files itself, because what started it has not done that.
@@ -24,6 +26,7 @@ impl ServeOptions {
             user_id: 1000,
             group_id: 1000,
             user_home: "/home/user".to_owned(),
+            sudo_socket: None,
             env: BTreeMap::new(),
             is_protecting: false,
         };
@@ -42,6 +45,7 @@ impl ServeOptions {
                 "--group-id" => options.group_id = value.parse().map_err(wrong)?,
                 "--user-home" if value.starts_with('/') => options.user_home = value,
                 "--user-home" => return Err(format!("--user-home {value}: write an absolute path")),
+                "--sudo-socket" => options.sudo_socket = Some(value),
                 "--env" => {
                     let (name, value) =
                         value.split_once('=').ok_or_else(|| format!("--env {value}: write NAME=VALUE"))?;
