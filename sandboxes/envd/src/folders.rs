@@ -211,11 +211,7 @@ fn move_by_copy(source: &Path, target: &Path) -> io::Result<()> {
         let _ = remove_all(&copy).or_else(|_| std::fs::remove_file(&copy));
         return copied;
     }
-    if std::fs::symlink_metadata(source)?.is_dir() {
-        remove_all(source)
-    } else {
-        std::fs::remove_file(source)
-    }
+    if std::fs::symlink_metadata(source)?.is_dir() { remove_all(source) } else { std::fs::remove_file(source) }
 }
 
 /// Copies a file, a symbolic link or a folder, with owners, modes and times.

@@ -143,7 +143,7 @@ fn refused_arguments() -> Result<Rules, String> {
     rules.insert(libc::SYS_socket, families);
     // A terminal's input must not be written by what reads it.
     let controls = [libc::TIOCSTI, libc::TIOCLINUX];
-    let controls = controls.into_iter().map(|control| rule(vec![when(1, Dword, Eq, control as u64)?]));
+    let controls = controls.into_iter().map(|control| rule(vec![when(1, Dword, Eq, control)?]));
     rules.insert(libc::SYS_ioctl, controls.collect::<Result<_, _>>()?);
     Ok(rules)
 }

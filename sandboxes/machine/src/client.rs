@@ -192,7 +192,7 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, Fault>>) -> Result<T,
 /// Reads a body of at most `max` bytes.
 pub(crate) async fn whole(body: Incoming, max: usize) -> Result<Bytes, Fault> {
     let read = Limited::new(body, max).collect().await;
-    read.map(|collected| collected.to_bytes()).map_err(lost)
+    read.map(http_body_util::Collected::to_bytes).map_err(lost)
 }
 
 async fn refused(answer: Response<Incoming>) -> Refused {

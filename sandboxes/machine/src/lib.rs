@@ -33,9 +33,9 @@ mod program;
 mod runtime;
 mod sandbox;
 mod self_test;
+mod shared;
 #[cfg(test)]
 mod taken_over;
-mod shared;
 mod template;
 mod translate;
 mod user_ids;

@@ -108,7 +108,8 @@ async fn frames_that_are_none_end_their_channel() {
 #[tokio::test(start_paused = true)]
 async fn a_kernel_whose_messages_would_cost_much_is_lost() {
     let ready = control(b"{\"ready\":true}\n");
-    let many = |text: &str| control(format!("{{\"show\":{{{}}}}}\n", text.repeat(1000).trim_end_matches(',')).as_bytes());
+    let many =
+        |text: &str| control(format!("{{\"show\":{{{}}}}}\n", text.repeat(1000).trim_end_matches(',')).as_bytes());
     for message in [
         many("\"a\":\"\","),
         many("\"a\":{\"b\":[1,2]},"),

@@ -34,11 +34,8 @@ pub(crate) fn make(config: &ContainerConfig, ids: Ids) -> Result<Root, LaunchErr
     };
     // Not every file system can map owners.
     let owners = owners.and_then(|namespace| {
-        let first = config.overlays.iter().flat_map(|overlay| &overlay.lower);
-        first
-            .map(|lower| layer(lower, Some(&namespace)).map(drop))
-            .collect::<io::Result<()>>()
-            .map_err(|why| why.to_string())?;
+        let mut first = config.overlays.iter().flat_map(|overlay| &overlay.lower);
+        first.try_for_each(|lower| layer(lower, Some(&namespace)).map(drop)).map_err(|why| why.to_string())?;
         Ok(namespace)
     });
     let namespace = owners.as_ref().ok();

@@ -1,7 +1,7 @@
 //! The subcommand `launch`: starts a container from outside.
 
 use std::ffi::OsString;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use switchtower_container::ContainerConfig;
@@ -19,7 +19,7 @@ pub(crate) fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let Ok(report) = std::io::stdout().as_fd().try_clone_to_owned() else { return ExitCode::from(NOT_STARTED) };
     // Only the report holds it, so that its reader sees the end.
     close_stdout();
-    let ended = switchtower_container::launch(&config, OwnedFd::from(report));
+    let ended = switchtower_container::launch(&config, report);
     ended.map_or(ExitCode::from(NOT_STARTED), |code| ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 

@@ -91,7 +91,10 @@ async fn links_that_turn_while_files_are_written_lead_nowhere_outside() {
             assert_ne!(open.write("user", "turning/init", format!("{number}")).await, 0);
         }
         // What has been written is in the machine; the program of the first process is what it was.
-        assert_eq!(open.command("root", "cmp -n 4 /run/switchtower/init <(printf '\\177ELF') && echo kept").await.printed, "kept\n");
+        assert_eq!(
+            open.command("root", "cmp -n 4 /run/switchtower/init <(printf '\\177ELF') && echo kept").await.printed,
+            "kept\n"
+        );
         assert!(tested.open().await.answers().await.is_ok());
     }
 }

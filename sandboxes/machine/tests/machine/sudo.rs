@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use switchtower_contract::{Language, Program};
 
-use crate::harness::run;
+use crate::harness::{built_in, run};
 
 const SCRIPT: &str = r#"
 export FOO=1
@@ -28,7 +28,8 @@ kill -TERM $!; wait $!; echo "code $?"; tail -1 /tmp/out
 #[tokio::test(flavor = "multi_thread")]
 async fn the_user_of_a_machine_runs_commands_as_root_without_a_password() {
     let program = Program::new(Language::Bash, SCRIPT);
-    let Some((outcome, output)) = run(&program, Duration::from_secs(60)).await else { return };
+    let Some(tested) = built_in().await else { return };
+    let (outcome, output) = run(&tested.machines, &program, Duration::from_secs(60)).await;
     outcome.unwrap();
     let expected = "root /root /tmp [] user\n[1]\n[2]\nuser\nnothing to do\nin\nerr\ncode 7\nmade\nprivate\nsudo:\nroot\ncode 3\n\
                     got it\n";

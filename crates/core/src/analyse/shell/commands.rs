@@ -147,10 +147,8 @@ pub(super) fn look_at(command: &Command, depth: usize, findings: &mut Findings) 
             findings.add_network(&analyse(&Program::new(Language::JavaScript, source)));
         }
         _ if name.starts_with("python") || name == "py" => python_command(args, command, findings),
-        _ if REMOTE.contains(&name) => {
-            if args.iter().any(|arg| names_remote_host(arg)) {
-                findings.uses_network(NetworkUse::Certain);
-            }
+        _ if REMOTE.contains(&name) && args.iter().any(|arg| names_remote_host(arg)) => {
+            findings.uses_network(NetworkUse::Certain);
         }
         _ if does(&MANAGERS) || does(&FETCHES) => findings.uses_network(NetworkUse::Certain),
         _ if does(&BUILDS) => findings.uses_network(NetworkUse::Possible),
@@ -199,12 +197,12 @@ fn is_assignment(word: &str) -> bool {
 
 /// Returns the argument after a short option, alone or as the last of several: `-c`, `-lc`.
 fn value_of<'a>(args: &[&'a str], option: &str) -> Option<&'a str> {
-    let is_it = |arg: &&str| {
+    let is_it = |arg: &str| {
         arg.strip_prefix('-')
             .is_some_and(|letters| !letters.starts_with('-') && letters.len() <= 4 && letters.ends_with(option))
-            || **arg == format!("--{}", if option == "e" { "eval" } else { "print" })
+            || arg == format!("--{}", if option == "e" { "eval" } else { "print" })
     };
-    let at = args.iter().position(|arg| is_it(&arg))?;
+    let at = args.iter().position(|arg| is_it(arg))?;
     args.get(at + 1).copied()
 }
 
@@ -275,7 +273,7 @@ fn pip(args: &[&str], findings: &mut Findings) {
             option if option.starts_with('-') => {}
             package if package.contains("://") || package.contains('$') => findings.uses_network(NetworkUse::Certain),
             path if path.starts_with(['.', '/', '~']) || path.ends_with(".whl") => {
-                findings.uses_network(NetworkUse::Possible)
+                findings.uses_network(NetworkUse::Possible);
             }
             requirement => {
                 let name = requirement.split(['<', '>', '=', '!', '~', ';', '[', ' ', '@']).next().unwrap_or_default();

@@ -59,7 +59,7 @@ pub(super) async fn open(
 /// Refuses pages of other sites: a browser sends their WebSocket requests, unlike others, without asking first.
 fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    let host = headers.get(header::HOST).map(|host| host.as_bytes()).unwrap_or_default();
+    let host = headers.get(header::HOST).map(axum::http::HeaderValue::as_bytes).unwrap_or_default();
     let is_own =
         [&b"http://"[..], b"https://"].iter().any(|scheme| origin.as_bytes().strip_prefix(*scheme) == Some(host));
     let refusal = || Problem::new(ProblemKind::Forbidden, "a page of another origin may not open a WebSocket here");
