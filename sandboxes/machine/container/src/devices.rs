@@ -85,6 +85,22 @@ impl Devices {
     }
 }
 
+/// Folders of `/proc` with settings of the kernel. The machine's root is not their owner, unless this host's root starts machines
+/// where it has no other ids.
+const SETTINGS: [&str; 3] = ["sys", "irq", "fs"];
+
+/// Makes the settings of the kernel read-only. Call it after all that changes them.
+pub(crate) fn seal_settings(root: &Path) -> io::Result<()> {
+    for path in SETTINGS.map(|name| root.join("proc").join(name)) {
+        if path.is_dir() {
+            let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+            mount(&path.to_string_lossy(), &path, "", libc::MS_BIND, "")?;
+            mount("", &path, "", libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY | flags, "")?;
+        }
+    }
+    Ok(())
+}
+
 /// Says what to change where a container hides parts of `/proc`, and so forbids new ones.
 fn hidden(error: io::Error) -> io::Error {
     if error.kind() != io::ErrorKind::PermissionDenied {

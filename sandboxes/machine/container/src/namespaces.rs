@@ -155,6 +155,7 @@ fn enter(
     unshare(libc::CLONE_NEWCGROUP).during("namespaces")?;
     devices.mount(root).during("devices")?;
     devices::start_loopback(root).during("loopback")?;
+    devices::seal_settings(root).during("devices")?;
     devices::set_host_name(&config.hostname).during("host name")?;
     sys::pivot(root).during("file system")?;
     // SAFETY: the calls take numbers.

@@ -153,32 +153,44 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     }
 }
 
+/// Lets the other process go on. No text begins with it.
+const GO: u8 = 1;
+
 /// The end of a pair of pipes by which a process and its child wait for each other.
 pub(crate) struct Sync {
     read: File,
     write: File,
+    /// The beginning of what the other one sends instead of letting this one go on.
+    begun: Vec<u8>,
 }
 
 impl Sync {
     /// Returns both ends.
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
         let ((a_read, b_write), (b_read, a_write)) = (pipe()?, pipe()?);
-        Ok((Self { read: a_read.into(), write: a_write.into() }, Self { read: b_read.into(), write: b_write.into() }))
+        let end = |read: OwnedFd, write: OwnedFd| Self { read: read.into(), write: write.into(), begun: Vec::new() };
+        Ok((end(a_read, a_write), end(b_read, b_write)))
     }
 
     /// Lets the other one go on.
     pub(crate) fn go(&mut self) -> io::Result<()> {
-        self.write.write_all(&[1])
+        self.write.write_all(&[GO])
     }
 
     /// Waits until the other one lets this one go on.
     pub(crate) fn wait(&mut self) -> io::Result<()> {
-        self.read.read_exact(&mut [0])
+        let mut sent = [0];
+        self.read.read_exact(&mut sent)?;
+        if sent == [GO] {
+            return Ok(());
+        }
+        self.begun.extend(sent);
+        Err(io::Error::other("the other process has failed"))
     }
 
     /// Reads all that the other one sends until its end.
     pub(crate) fn rest(&mut self) -> io::Result<Vec<u8>> {
-        let mut all = Vec::new();
+        let mut all = std::mem::take(&mut self.begun);
         self.read.read_to_end(&mut all)?;
         Ok(all)
     }

@@ -26,7 +26,8 @@ async fn holds_machines() {
     let mut open = Vec::new();
     for number in 0..MACHINES {
         let mut one = tested.open().await;
-        let mark = format!("setsid sleep 7{} > /dev/null 2>&1 &", std::process::id());
+        let sleep = format!("exec sleep 7{}", std::process::id());
+        let mark = format!("setsid sh -c 'touch /tmp/up; {sleep}' > /dev/null 2>&1 & until test -e /tmp/up; do :; done");
         assert!(one.command("root", &mark).await.end.contains("status 0"));
         if number % 3 == 0 {
             one.sandbox.maintain(Maintenance::Asleep).await.unwrap();
@@ -54,7 +55,7 @@ impl Holder {
         let mark = format!("sleep 7{}", process.id());
         let holder = Self { process, scratch, mark };
         assert!(ready, "it holds machines");
-        assert_eq!(processes_with(&holder.mark).len(), MACHINES);
+        assert!(processes_with(&holder.mark).len() >= MACHINES);
         assert!(!holder.groups().is_empty());
         holder
     }
