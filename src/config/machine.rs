@@ -15,8 +15,8 @@ pub struct LocalMachines {
     /// The name of its tier in rules, requests and answers.
     pub tier: TierName,
     /// What starts machines: `built-in`, with namespaces of this host; or a container runtime with the command line of
-    /// runc, by its name or path: `runc`, `crun`. Its name says how far it isolates: `runsc` as `gvisor`, `kata` and
-    /// `krun` as `micro_vm`, all others as `container`.
+    /// runc, by its name or path: `runc`, `crun`. `runsc`, `kata` and `krun` are refused: their programs cannot accept the
+    /// connections of a socket that they inherit.
     pub runtime: String,
     /// The folder of the machines' root file system, as `switchtower machine root import` makes one. Not set: `/usr` of this
     /// host, read-only, and a made `/etc`.

@@ -4,18 +4,27 @@
 //! that uses it, whatever ends this program. Then it starts the machine's first process in namespaces of its own, or hands the
 //! root to a container runtime, and waits for its end.
 //!
-//! # What the built-in container stops, and what it does not
+//! # What a container stops, and what it does not
 //!
 //! The machine's processes have users of their own (a range of user ids that nothing else on the host uses, where root starts
 //! it or the user has such a range), process numbers, network (no interface but the loopback), message queues and names. They
 //! see the host's `/usr` read-only below a private layer, and no other file of the host. They have the capabilities of a
 //! container's root inside, none outside, and cannot mount, make namespaces, load code into the kernel or reach devices. They
-//! are limited in memory, processes, processor time and files.
+//! are limited in memory, processes, processor time and files. `tests/machine/hostile` tries all of this as both users, in the
+//! built-in runtime and in runc. Under a runtime the first process filters system calls itself, so that they are the same.
+//!
+//! The machine's root can harm its own first process (its limits, its priority when memory is used up) and write to the files
+//! by which it is found: its machine then answers no more, or what it likes, which the caller must bound. The file service acts
+//! as the machine's root and follows links, as E2B's does: a program can lead a client's write to any file of its own machine.
 //!
 //! It does not stop faults of the kernel in the about 300 remaining system calls, and what can be learnt from timing, from the
 //! load of the machine, from `/proc/meminfo`, `/proc/cpuinfo`, `uname(2)` and `sysinfo(2)`. The versions of the host's programs
-//! in `/usr` are visible. Where no control group can be made, memory and processes are limited for each process and user
-//! alone; the layers report it.
+//! in `/usr` are visible, and in `/proc/self/mountinfo` the names of the folders that the machine is made of. A crash starts the
+//! host's handler of crashes, if it has one and the program has lowered its limit of core files to 0.
+//!
+//! Where no control group can be made, memory is held by a watcher that looks 20 times a second and kills the largest process:
+//! a machine exceeds its limit in between, and memory in files without a name that nobody has mapped is not counted. Processes
+//! are limited for each of its users, processor time is not. The layers report it.
 #![cfg(target_os = "linux")]
 
 mod config;
