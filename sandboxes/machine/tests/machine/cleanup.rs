@@ -27,7 +27,8 @@ async fn holds_machines() {
     for number in 0..MACHINES {
         let mut one = tested.open().await;
         let sleep = format!("exec sleep 7{}", std::process::id());
-        let mark = format!("setsid sh -c 'touch /tmp/up; {sleep}' > /dev/null 2>&1 & until test -e /tmp/up; do :; done");
+        let mark =
+            format!("setsid sh -c 'touch /tmp/up; {sleep}' > /dev/null 2>&1 & until test -e /tmp/up; do :; done");
         assert!(one.command("root", &mark).await.end.contains("status 0"));
         if number % 3 == 0 {
             one.sandbox.maintain(Maintenance::Asleep).await.unwrap();

@@ -1,5 +1,7 @@
 //! Machines of this host, as the backend starts them.
 
+#![allow(clippy::unwrap_used, reason = "a test fails with a panic")]
+
 mod cleanup;
 mod commands;
 mod conformance;
