@@ -154,6 +154,8 @@ fn the_bounds_of_request_fields_are_those_that_the_code_enforces() {
         "OpenSession.env",
         "OpenSession.metadata",
         "OpenContext.folder",
+        "OpenContext.language",
+        "Cell.language",
         "Cell.context",
         "Cell.env",
     ];

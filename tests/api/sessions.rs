@@ -517,12 +517,12 @@ async fn a_refusal_names_the_field_and_what_is_allowed() {
 /v1/sessions "idle_ms": "idle_ms must be between 1000 and 86400000"
 /v1/sessions "env": "env must be variables whose names are not empty and contain neither '=' nor NUL"
 /v1/sessions "metadata": "metadata must be at most 65536 bytes, this has 65537"
-/v1/sessions/{id}/execute "cache": "there is no field cache: known here are code, context, env, stdin, timeout_ms, files"
+/v1/sessions/{id}/execute "cache": "there is no field cache: known here are code, context, language, env, stdin, timeout_ms, files"
 /v1/sessions/{id}/execute "code": "code must be a string; it is missing"
 /v1/sessions/{id}/execute "timeout_ms": "timeout_ms must be between 1 and 300000"
 /v1/sessions/{id}/execute "code": "code must be at most 1048576 bytes, this has 1048577"
 /v1/sessions/{id}/execute "files": "files must be at paths that are not empty and contain neither NUL nor '..'"
-/v1/sessions/{id}/contexts "cwd": "there is no field cwd: known here are folder"
+/v1/sessions/{id}/contexts "cwd": "there is no field cwd: known here are language, folder"
 /v1/sessions/{id}/contexts "folder": "folder must be a string, not 3"
 "#);
     for (call, field) in [

@@ -96,9 +96,9 @@ async fn a_command_is_forwarded_without_this_servers_credentials_and_with_the_se
 async fn other_languages_and_files_outside_the_home_folder_promote_a_session() {
     let client = Client::new();
     let language = client.create(json!({})).await;
-    let echo = client.send(language.cell(&json!({ "code": "1", "language": "js" }))).await;
+    let echo = client.send(language.cell(&json!({ "code": "1", "language": "deno" }))).await;
     assert_eq!((&echo.json["port"], &echo.json["uri"]), (&json!(INTERPRETER), &json!("/execute")));
-    assert_eq!(echo.json["body"], r#"{"code":"1","language":"js"}"#);
+    assert_eq!(echo.json["body"], r#"{"code":"1","language":"deno"}"#);
     let file = client.create(json!({})).await;
     assert_eq!(client.send(file.to(ENVD, "POST /files?path=/opt/a", "1")).await.status, 200);
     assert_eq!(client.execute(&file, "read /opt/a").await, "number 1 | stdout 1 | end");

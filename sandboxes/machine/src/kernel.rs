@@ -104,7 +104,7 @@ impl Kernel for MachineKernel {
             Ok(source) => source,
             Err(failure) => {
                 output.fail(failure).await;
-                let outcome = self.machine.outcome(RunEnd::Code(Exit::Raised), &before, false);
+                let outcome = self.machine.outcome(RunEnd::Code(Exit::Raised), &before, false, None);
                 return Ok(CellOutcome { outcome, changes: Vec::new(), tape: None, alive: true });
             }
         };
@@ -123,7 +123,7 @@ impl Kernel for MachineKernel {
             output.end_line().await;
         }
         let truncated = output.finish().await;
-        let outcome = self.machine.outcome(end, &before, truncated);
+        let outcome = self.machine.outcome(end, &before, truncated, output.unmet_need());
         Ok(CellOutcome { outcome, changes: Vec::new(), tape: None, alive: true })
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use switchtower_contract::{Event, Events, Failure, MimeBundle};
+use switchtower_contract::{Event, Events, Failure, MimeBundle, Need};
 use switchtower_worker::output::{OutputBuffer, StdStream};
 
 /// The output of one run: text is gathered for a moment and cut at its limit.
@@ -12,6 +12,7 @@ pub(crate) struct RunOutput<'a> {
     events: &'a Events,
     /// The last byte of standard output.
     last: Option<u8>,
+    missing_module: Option<String>,
 }
 
 /// How often gathered text is sent on.
@@ -26,7 +27,7 @@ impl<'a> RunOutput<'a> {
             queue.lock().unwrap_or_else(PoisonError::into_inner).push(event);
             true
         });
-        Self { buffer: OutputBuffer::open(send, limit), ready, events, last: None }
+        Self { buffer: OutputBuffer::open(send, limit), ready, events, last: None, missing_module: None }
     }
 
     pub(crate) async fn write(&mut self, stream: StdStream, bytes: &[u8]) {
@@ -49,7 +50,13 @@ impl<'a> RunOutput<'a> {
         self.forward().await;
     }
 
+    /// Returns what the program lacked, by its error: a module that cannot be imported.
+    pub(crate) fn unmet_need(&self) -> Option<Need> {
+        self.missing_module.clone().map(Need::Module)
+    }
+
     pub(crate) async fn fail(&mut self, failure: Failure) {
+        self.missing_module = missing_module(&failure);
         self.buffer.flush();
         self.buffer.event(Event::Error(failure));
         self.forward().await;
@@ -75,4 +82,16 @@ impl<'a> RunOutput<'a> {
             self.events.send(event).await;
         }
     }
+}
+
+/// Returns the module that an error of Python or of node says cannot be found.
+fn missing_module(failure: &Failure) -> Option<String> {
+    let text = match failure.name.as_str() {
+        "ModuleNotFoundError" => failure.value.strip_prefix("No module named "),
+        "Error" => failure.value.strip_prefix("Cannot find module "),
+        _ => None,
+    }?;
+    let name = text.trim_start_matches(['\'', '"']).split(['\'', '"', '\n']).next().unwrap_or_default();
+    let top = name.split('.').next().unwrap_or_default();
+    (!top.is_empty() && !name.starts_with(['.', '/'])).then(|| top.to_owned())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
-use switchtower_contract::{Events, Exit, Failure, Fault, Language, Limits, Need, Outcome, Program};
+use switchtower_contract::{Escalation, Events, Exit, Failure, Fault, Language, Limits, Need, Outcome, Program};
 use switchtower_typescript::Imports;
 use switchtower_worker::output::StdStream;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -93,7 +93,11 @@ impl ProgramRun<'_> {
         let ended = timeout_at(self.deadline + END_TIMEOUT, self.end(&mut output)).await;
         let end = ended.unwrap_or(Ok(RunEnd::TimedOut))?;
         let truncated = output.finish().await;
-        Ok(self.machine.outcome(end, &before, truncated))
+        let need = output.unmet_need();
+        if let (Some(need), Escalation::OnNeed) = (&need, self.limits.escalation) {
+            return Err(Fault::Unsupported(need.clone()));
+        }
+        Ok(self.machine.outcome(end, &before, truncated, need))
     }
 
     async fn end(&self, output: &mut RunOutput<'_>) -> Result<RunEnd, Fault> {

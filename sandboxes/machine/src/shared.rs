@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use switchtower_contract::{Exit, Fault, Outcome, Price, Usage};
+use switchtower_contract::{Exit, Fault, Need, Outcome, Price, Usage};
 use tokio::time::Instant;
 
 use crate::channel::CommandEnd;
@@ -71,7 +71,13 @@ impl SharedInstance {
     }
 
     /// Returns the outcome of a run that began when `before` was read.
-    pub(crate) fn outcome(&self, end: RunEnd, before: &UsageSoFar, truncated: bool) -> Outcome {
+    pub(crate) fn outcome(
+        &self,
+        end: RunEnd,
+        before: &UsageSoFar,
+        truncated: bool,
+        unmet_need: Option<Need>,
+    ) -> Outcome {
         let (cpu, memory, kills) = self
             .with(|instance| {
                 let usage = instance.usage();
@@ -81,7 +87,7 @@ impl SharedInstance {
         let used = cpu.zip(before.cpu).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before));
         let usage = Usage { wall: before.at.elapsed(), cpu: used, memory, price: Price::default() };
         let exit = exit(end, kills > before.memory_kills);
-        Outcome { exit, observed: None, truncated, usage, unmet_need: None }
+        Outcome { exit, observed: None, truncated, usage, unmet_need }
     }
 }
 

@@ -17,7 +17,7 @@ pub const RESULT: &str = "switchtower__result";
 
 /// How code runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum ProgramForm {
     /// In a function.
     Script,
     /// In an asynchronous function: it awaits at the top level.
@@ -26,7 +26,7 @@ pub enum Form {
     Module,
 }
 
-impl Form {
+impl ProgramForm {
     pub fn name(self) -> &'static str {
         match self {
             Self::Script => "script",
@@ -48,7 +48,7 @@ pub struct Edit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prepared {
     pub code: String,
-    pub form: Form,
+    pub form: ProgramForm,
     /// Whether its last statement is an expression, whose value is shown.
     pub has_value: bool,
     pub edits: Vec<Edit>,
@@ -61,7 +61,8 @@ pub fn program(source: &str) -> Prepared {
         let mut changes = Changes::new(source);
         let value = program.body.last().and_then(expression);
         if let Some(span) = value {
-            let head = if form == Form::Module { format!("export const {RESULT} = (") } else { "return (".to_owned() };
+            let head =
+                if form == ProgramForm::Module { format!("export const {RESULT} = (") } else { "return (".to_owned() };
             changes.insert(span.start, &head);
             changes.insert(span.end, ")");
         }
@@ -73,7 +74,7 @@ pub fn program(source: &str) -> Prepared {
 pub fn cell(source: &str) -> Prepared {
     prepare(source, |program| {
         let mut changes = Changes::new(source);
-        let mut awaits = form(program) == Form::Async || awaits_at_top(program);
+        let mut awaits = form(program) == ProgramForm::Async || awaits_at_top(program);
         for statement in &program.body {
             awaits |= global(statement, &mut changes);
         }
@@ -82,20 +83,20 @@ pub fn cell(source: &str) -> Prepared {
             Some(last) => expression(last).is_some(),
             None => false,
         };
-        changes.finish(if awaits { Form::Async } else { Form::Script }, is_value)
+        changes.finish(if awaits { ProgramForm::Async } else { ProgramForm::Script }, is_value)
     })
 }
 
 /// Returns whether a file is a module by its text.
 pub fn is_module(source: &str) -> bool {
-    prepare(source, |program| Changes::new(source).finish(form(program), false)).form == Form::Module
+    prepare(source, |program| Changes::new(source).finish(form(program), false)).form == ProgramForm::Module
 }
 
 fn prepare(source: &str, change: impl FnOnce(&Program<'_>) -> Prepared + Send) -> Prepared {
     let unread = || {
         let is_module =
             source.lines().map(str::trim_start).any(|line| line.starts_with("import ") || line.starts_with("export "));
-        let form = if is_module { Form::Module } else { Form::Script };
+        let form = if is_module { ProgramForm::Module } else { ProgramForm::Script };
         Prepared { code: source.to_owned(), form, has_value: false, edits: Vec::new() }
     };
     guarded(source, || {
@@ -114,14 +115,14 @@ fn prepare(source: &str, change: impl FnOnce(&Program<'_>) -> Prepared + Send) -
     .unwrap_or_else(unread)
 }
 
-fn form(program: &Program<'_>) -> Form {
+fn form(program: &Program<'_>) -> ProgramForm {
     let is_module = |statement: &Statement<'_>| statement.is_module_declaration();
     if program.body.iter().any(is_module) || program.source_text.contains("import.meta") {
-        Form::Module
+        ProgramForm::Module
     } else if awaits_at_top(program) {
-        Form::Async
+        ProgramForm::Async
     } else {
-        Form::Script
+        ProgramForm::Script
     }
 }
 
@@ -267,7 +268,7 @@ impl<'a> Changes<'a> {
         self.changes.push((span.start as usize, old.len(), blank));
     }
 
-    fn finish(self, form: Form, has_value: bool) -> Prepared {
+    fn finish(self, form: ProgramForm, has_value: bool) -> Prepared {
         let mut code = String::with_capacity(self.source.len() + 64);
         let (mut edits, mut from) = (Vec::new(), 0);
         for (at, width, text) in &self.changes {
@@ -293,7 +294,7 @@ impl<'a> Changes<'a> {
 mod tests {
     use super::*;
 
-    fn prepared(prepare: fn(&str) -> Prepared, source: &str) -> (String, Form, bool) {
+    fn prepared(prepare: fn(&str) -> Prepared, source: &str) -> (String, ProgramForm, bool) {
         let Prepared { code, form, has_value, .. } = prepare(source);
         (code, form, has_value)
     }
@@ -301,18 +302,21 @@ mod tests {
     #[test]
     fn the_last_expression_of_a_program_is_its_value() {
         let of = |source| prepared(program, source);
-        assert_eq!(of("const x = 6\nx * 7 // six"), ("const x = 6\nreturn (x * 7) // six".into(), Form::Script, true));
-        assert_eq!(of("f()\nfunction f() {}"), ("f()\nfunction f() {}".into(), Form::Script, false));
-        assert_eq!(of("'use strict'\nif (1) 2"), ("'use strict'\nif (1) 2".into(), Form::Script, false));
-        assert_eq!(of("await f(1)"), ("return (await f(1))".into(), Form::Async, true));
-        assert_eq!(of("async function f() { await 1 }\nf()").1, Form::Script);
+        assert_eq!(
+            of("const x = 6\nx * 7 // six"),
+            ("const x = 6\nreturn (x * 7) // six".into(), ProgramForm::Script, true)
+        );
+        assert_eq!(of("f()\nfunction f() {}"), ("f()\nfunction f() {}".into(), ProgramForm::Script, false));
+        assert_eq!(of("'use strict'\nif (1) 2"), ("'use strict'\nif (1) 2".into(), ProgramForm::Script, false));
+        assert_eq!(of("await f(1)"), ("return (await f(1))".into(), ProgramForm::Async, true));
+        assert_eq!(of("async function f() { await 1 }\nf()").1, ProgramForm::Script);
         let (code, form, _) = of("import fs from 'fs'\nfs.x");
         assert_eq!(
             (code.as_str(), form),
-            ("import fs from 'fs'\nexport const switchtower__result = (fs.x)", Form::Module)
+            ("import fs from 'fs'\nexport const switchtower__result = (fs.x)", ProgramForm::Module)
         );
-        assert_eq!(of("for await (const x of y) {}").1, Form::Async);
-        assert_eq!(of("let x = ;"), ("let x = ;".into(), Form::Script, false));
+        assert_eq!(of("for await (const x of y) {}").1, ProgramForm::Async);
+        assert_eq!(of("let x = ;"), ("let x = ;".into(), ProgramForm::Script, false));
     }
 
     #[test]
@@ -321,14 +325,14 @@ mod tests {
         assert_eq!(of("const a = 1; let b = 2\n{ let c = 3 }").0, "var   a = 1; var b = 2\n{ let c = 3 }");
         assert_eq!(
             of("class A { m() {} }\nnew A()"),
-            ("var A = class A { m() {} };\nnew A()".into(), Form::Script, true)
+            ("var A = class A { m() {} };\nnew A()".into(), ProgramForm::Script, true)
         );
         assert_eq!(
             of("import x, {\n  a as b\n} from './f.js'\nx"),
-            ("var { default: x, \"a\": b } = await import(\"./f.js\");\n\n\nx".into(), Form::Async, true)
+            ("var { default: x, \"a\": b } = await import(\"./f.js\");\n\n\nx".into(), ProgramForm::Async, true)
         );
         assert_eq!(of("import * as ns from 'fs'").0, "var ns = await import(\"fs\");");
         assert_eq!(of("export const x = 1\nexport default x").0, "       var   x = 1\n               x");
-        assert_eq!(of("const y = await f()"), ("var   y = await f()".into(), Form::Async, false));
+        assert_eq!(of("const y = await f()"), ("var   y = await f()".into(), ProgramForm::Async, false));
     }
 }

@@ -10,6 +10,6 @@ mod source_positions;
 mod translate;
 
 pub use depth::{Depth, measure};
-pub use form::{Edit, Form, Prepared, RESULT, cell, is_module, program};
+pub use form::{Edit, Prepared, ProgramForm, RESULT, cell, is_module, program};
 pub use nested::on_deep_stack;
 pub use translate::{Imports, SyntaxError, Translated, to_javascript};

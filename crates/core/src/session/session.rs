@@ -18,6 +18,7 @@ use super::tokens::TokenKind;
 use crate::error::Error;
 use crate::memory::{Charge, NoSpace};
 use crate::request::Caller;
+use crate::tier::Tier;
 
 /// Bytes charged for a session in addition to the text of its options.
 const SESSION_BYTES: u64 = 8 << 10;
@@ -207,9 +208,25 @@ impl Session {
     /// memory is used up.
     pub async fn open_context(&self, language: Language, folder: Option<String>) -> Result<ContextInfo, Error> {
         self.check_running()?;
+        self.check_language(language, "a context for")?;
         let max = self.services.config.max_contexts;
         let opened = self.contexts.open(language, folder.as_deref().unwrap_or(HOME), max)?;
         opened.ok_or_else(|| too_many_contexts(max))
+    }
+
+    /// Checks that a tier has kernels for a language.
+    ///
+    /// # Errors
+    /// `NoTier`: none has.
+    fn check_language(&self, language: Language, what: &str) -> Result<(), Error> {
+        let tiers = self.services.tiers();
+        let has_kernels =
+            |tier: &Tier| tier.offer().languages.has(language) && (tier.offer().machine || tier.kernels().is_some());
+        if language == Language::default() || tiers.iter().any(has_kernels) {
+            return Ok(());
+        }
+        let remedy = tiers.remedies(true).unwrap_or_else(|| "none may be used here".to_owned());
+        Err(Error::NoTier { reason: format!("{what} {language} needs a machine: {remedy}") })
     }
 
     /// Returns the context that a cell names, or that of its language.
@@ -219,7 +236,10 @@ impl Session {
     pub(super) fn context_of(&self, cell: &ExecuteCell) -> Result<Arc<Context>, Error> {
         let max = self.services.config.max_contexts;
         match (&cell.context, cell.language) {
-            (None, Some(language)) => self.contexts.of_language(language, max)?.ok_or_else(|| too_many_contexts(max)),
+            (None, Some(language)) => {
+                self.check_language(language, "a cell in")?;
+                self.contexts.of_language(language, max)?.ok_or_else(|| too_many_contexts(max))
+            }
             (id, _) => self.contexts.get(id.as_deref()),
         }
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use switchtower_contract::{
     Cell, CellOutcome, Content, Escalation, Exit, Failure, Fault, KernelOptions, Language, Limits, Outcome, Program,
 };
-use switchtower_typescript::{Form, Imports, Prepared, Translated};
+use switchtower_typescript::{Imports, Prepared, ProgramForm, Translated};
 use switchtower_worker::output::SendEvent;
 use wasmtime::{Engine, InstancePre, Linker, Module, Store, UpdateDeadline};
 
@@ -202,7 +202,7 @@ impl crate::instance::Instance for Instance {
         self.begin(&name, source.translated);
         let mut given = description(&program.source, &source.prepared, &name);
         given["argv"] = json!(["/usr/bin/node", name]);
-        given["module"] = json!(source.prepared.form == Form::Module);
+        given["module"] = json!(source.prepared.form == ProgramForm::Module);
         let ended = {
             let _ticking = images.ticking();
             let files = program.files.iter();

@@ -12,7 +12,7 @@ mod steps;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use switchtower_contract::{Cell, Effects, Events, File, Language, Program, rounded};
+use switchtower_contract::{Cell, Effects, Events, File, Language, Location, Program, rounded};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -158,9 +158,9 @@ fn answer(
 ) -> CellAnswer {
     let CellEnd { outcome, tier, moved, restarted, note } = end;
     let tiers = session.services().tiers();
-    // No other tier has more than a machine, so there is nothing to recommend.
-    let is_machine = tiers.get(&tier).is_some_and(|tier| tier.offer().machine);
-    let unmet_need = outcome.harmful_need().filter(|_| !is_machine);
+    // No other tier has more than a cloud, so there is nothing to recommend.
+    let is_cloud = tiers.get(&tier).is_some_and(|tier| tier.offer().location == Location::Remote);
+    let unmet_need = outcome.harmful_need().filter(|_| !is_cloud);
     let note = note.or_else(|| unmet_need.map(|need| tiers.note(need, request, &tier)));
     CellAnswer { id, number, outcome, tier, decision, moved, note, restarted }
 }

@@ -130,6 +130,7 @@ async fn open(sandbox: &SandboxHandle, parts: Parts, body: Bytes) -> Result<Resp
         }
         (Some(language), _) => match sandbox.session.open_context(language, options.cwd).await {
             Ok(context) => Ok(Json(context_view(&context)).into_response()),
+            Err(error @ Error::NoTier { .. }) => Err(failed(&error.public_message())),
             Err(error) => Err(Box::new(response::refused_as_text(&error))),
         },
         (None, language) => match promote_for(sandbox, &language.unwrap_or_default()).await {
