@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Backend, Fault, Isolation, Kernels, Language, Languages, Location, Modules, Need, NetworkPolicy, Offer, Sandbox,
-    Spec,
+    Backend, Fault, Isolation, Kernels, Language, Location, Modules, Need, NetworkPolicy, Offer, Sandbox, Spec,
 };
 
 use crate::account::{Account, AccountStatus};
@@ -264,7 +263,10 @@ impl Backend for E2b {
             None => Modules::Any,
         };
         Offer {
-            languages: Languages::only(Language::Python, modules),
+            languages: LANGUAGES
+                .into_iter()
+                .map(|language| (language, if language == Language::Python { modules.clone() } else { Modules::Any }))
+                .collect(),
             isolation: Isolation::MicroVm,
             location: Location::Remote,
             machine: true,
@@ -287,7 +289,7 @@ impl Backend for E2b {
     }
 
     async fn open_attempt(&self, spec: &Spec, attempt: u32) -> Result<Box<dyn Sandbox>, Fault> {
-        if spec.language != Language::Python {
+        if !LANGUAGES.contains(&spec.language) {
             return Err(Fault::Unsupported(Need::Language(spec.language.name().to_owned())));
         }
         match self.open_checked(&spec.network, attempt).await {

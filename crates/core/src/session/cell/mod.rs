@@ -69,8 +69,9 @@ async fn run_and_record(
     events: &mpsc::Sender<CellEvent>,
 ) -> Result<CellAnswer, RequestError> {
     let router = &session.services().router;
-    router.admit(session.caller())?;
+    // A language that no tier has is refused before the cell counts.
     let context = session.context_of(&cell)?;
+    router.admit(session.caller())?;
     let WithAnswersOfPip { cell, sent, request } = with_answers_of_pip(session, &context, cell)?;
     let deadline = Instant::now() + request.timeout;
     let mut record = router.open(&request);
