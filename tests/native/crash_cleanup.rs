@@ -239,7 +239,7 @@ fn an_ordinary_user_starts_the_reduced_profile_despite_leftovers_of_others() {
     command.args(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
     command.args(["doctor"]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &own);
     command.env("TMPDIR", &temporary).env("SWITCHTOWER_NATIVE_JAIL_PROFILE", "reduced");
-    command.env("SWITCHTOWER_NATIVE_FOLDER", harness.installation.folder());
+    command.env("SWITCHTOWER_NATIVE_FOLDER", harness.installation.folder()).env("SWITCHTOWER_MACHINE_ENABLED", "false");
     let doctor = command.stdin(Stdio::null()).output().unwrap();
     let printed = format!("{}{}", String::from_utf8_lossy(&doctor.stdout), String::from_utf8_lossy(&doctor.stderr));
     if printed.contains("must be able to read") || printed.contains("it is not installed in") {
