@@ -2,19 +2,23 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use futures_util::stream::{BoxStream, Stream, StreamExt as _};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 use rustix::fs::{Mode, OFlags, fchown};
 use rustix::io::Errno;
 use serde_json::Value;
 use switchtower_e2b_wire::files::written;
 use switchtower_e2b_wire::multipart::Form;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::FileQuery;
 use super::coding::{self, Coding};
@@ -24,6 +28,11 @@ use crate::folders::Folders;
 use crate::metadata::{self, Metadata};
 use crate::paths::parent;
 use crate::users::User;
+
+/// Most bytes of a refused upload that are read, as the HTTP server of Go does, with which E2B's daemon is written.
+const MAX_UNREAD: usize = 256 << 10;
+/// How long they are awaited.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What all files of an upload have in common.
 struct Upload<'a> {
@@ -35,6 +44,38 @@ struct Upload<'a> {
 }
 
 pub(crate) async fn upload(daemon: &Daemon, parts: &Parts, body: Body) -> Result<Response, FileError> {
+    let unread = Arc::new(Mutex::new(body.into_data_stream()));
+    let pieces = stream::unfold(Arc::clone(&unread), async |unread| {
+        let piece = unread.lock().await.next().await;
+        piece.map(|piece| (piece, unread))
+    });
+    let answered = write_files(daemon, parts, pieces.boxed()).await;
+    if answered.is_err() {
+        read_rest(&mut *unread.lock().await).await;
+    }
+    answered
+}
+
+/// Reads a little of what a refusal has left unread. A connection that is closed with unread bytes breaks the client's writing,
+/// and the client does not see the answer.
+async fn read_rest(unread: &mut BodyDataStream) {
+    let mut left = MAX_UNREAD;
+    let rest = async {
+        while let Some(Ok(piece)) = unread.next().await
+            && piece.len() < left
+        {
+            left -= piece.len();
+        }
+    };
+    // The answer does not wait for a client that sends nothing.
+    let _ = timeout(UNREAD_TIMEOUT, rest).await;
+}
+
+async fn write_files(
+    daemon: &Daemon,
+    parts: &Parts,
+    body: BoxStream<'static, Result<Bytes, axum::Error>>,
+) -> Result<Response, FileError> {
     let query = FileQuery::of(parts)?;
     let text = |name| parts.headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     let upload = Upload {
@@ -43,7 +84,6 @@ pub(crate) async fn upload(daemon: &Daemon, parts: &Parts, body: Body) -> Result
         metadata: metadata::of_headers(&parts.headers).map_err(FileError::Invalid)?,
         length: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
     };
-    let body = body.into_data_stream();
     let content: BoxStream<'static, Result<Bytes, FileError>> =
         match coding::of_body(&parts.headers).map_err(FileError::Invalid)? {
             Coding::Identity => body
@@ -88,7 +128,7 @@ impl Upload<'_> {
                     format!("you cannot upload multiple files to the same path '{path}' in one upload request");
                 return Err(FileError::Invalid(message));
             }
-            let content = futures_util::stream::unfold(&mut form, async |form| {
+            let content = stream::unfold(&mut form, async |form| {
                 let piece =
                     form.next_piece().await.map_err(|error| FileError::Invalid(error.to_string())).transpose()?;
                 Some((piece, form))

@@ -1,6 +1,8 @@
 //! Contents of files: uploads and downloads.
 
 use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Body;
 use serde_json::{Value, json};
@@ -172,4 +174,21 @@ async fn an_upload_that_breaks_off_is_refused() {
     let pieces = [Ok("abc"), Err(std::io::Error::other("the client left"))];
     let body = Body::from_stream(futures_util::stream::iter(pieces));
     assert_eq!(machine.post("/files?path=x", &[BYTES], body).await.status.as_u16(), 400);
+}
+
+#[tokio::test]
+async fn an_upload_that_is_refused_is_read_so_that_its_client_sees_the_answer() {
+    let machine = Machine::new();
+    let read = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&read);
+    let pieces = futures_util::stream::iter((0..100).map(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Ok::<_, std::io::Error>(vec![b'x'; 1 << 10])
+    }));
+    let refused = machine.post("/files?path=/home/user", &[BYTES], Body::from_stream(pieces)).await;
+    assert_eq!((refused.status.as_u16(), read.load(Ordering::Relaxed)), (400, 100));
+
+    // A client that sends no more does not hold the answer.
+    let silent = Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    assert_eq!(machine.post("/files?path=/home/user", &[BYTES], silent).await.status.as_u16(), 400);
 }
