@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rustix::process::{Pid, Signal, getpgid, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgid, kill_process_group, waitid};
 use tokio::process::{Child, Command};
 
 use crate::users::User;
@@ -106,9 +106,15 @@ impl ProcessGroup {
     /// Sends a signal to the group.
     ///
     /// # Errors
-    /// The process was waited for.
+    /// The process has ended, though others of its group may run.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let process = self.child.id().ok_or(io::ErrorKind::NotFound)?;
+        // It may have ended and not been waited for: then the group is what it has left in the background.
+        let number = i32::try_from(process).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if waitid(WaitId::Pid(number), options)?.is_some() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         self.launcher.signal(process, signal)
     }
 
@@ -124,8 +130,10 @@ impl ProcessGroup {
 
     /// Kills the group and waits for the process.
     pub async fn end(&mut self) {
-        // It may have ended already.
-        let _ = self.signal(Signal::KILL);
+        if let Some(process) = self.child.id() {
+            // The whole group may have ended already.
+            let _ = self.launcher.signal(process, Signal::KILL);
+        }
         let _ = self.wait().await;
     }
 
