@@ -41,8 +41,16 @@ enum Kind {
     Replayable,
     /// Local, not replayable; they survive an interrupt.
     Native,
-    /// On a machine.
+    /// On a machine of a cloud.
     Machine,
+    /// On a machine of this host, without the internet.
+    LocalMachine,
+}
+
+impl Kind {
+    fn is_machine(self) -> bool {
+        matches!(self, Self::Machine | Self::LocalMachine)
+    }
 }
 
 #[derive(Default)]
@@ -69,6 +77,8 @@ pub(crate) struct Behaviour {
     pub(crate) apply_time: Duration,
     /// The number of next sandboxes that turn out to be gone when a kernel is opened in them.
     pub(crate) missing_sandboxes: u32,
+    /// A process of a client runs on every machine.
+    pub(crate) has_processes: bool,
     /// Tapes are incomplete: the cell read more than a tape holds.
     pub(crate) incomplete_tapes: bool,
     /// A cell ignores an interrupt, so that its kernel is lost with it.
@@ -95,6 +105,11 @@ impl ScriptedKernels {
     /// A backend whose sandboxes are machines. The kernels of a machine share its files.
     pub(crate) fn machines() -> Self {
         Self { kind: Kind::Machine, state: Arc::default() }
+    }
+
+    /// A backend whose sandboxes are machines of this host.
+    pub(crate) fn local_machines() -> Self {
+        Self { kind: Kind::LocalMachine, state: Arc::default() }
     }
 
     /// Returns the number of kernels opened so far.
@@ -147,17 +162,18 @@ impl Backend for ScriptedKernels {
                 Language::Python,
                 match self.kind {
                     Kind::Replayable => Modules::named(["math"]),
-                    Kind::Native => Modules::named(["math", "pandas"]),
+                    Kind::Native | Kind::LocalMachine => Modules::named(["math", "pandas"]),
                     Kind::Machine => Modules::Any,
                 },
             ),
             isolation: match self.kind {
                 Kind::Replayable => Isolation::Wasm,
                 Kind::Native => Isolation::Process,
+                Kind::LocalMachine => Isolation::Container,
                 Kind::Machine => Isolation::MicroVm,
             },
             location: if self.kind == Kind::Machine { Location::Remote } else { Location::Local },
-            machine: self.kind == Kind::Machine,
+            machine: self.kind.is_machine(),
             internet: self.kind == Kind::Machine,
             observes: self.kind == Kind::Replayable,
             replayable: self.kind == Kind::Replayable,
@@ -181,7 +197,7 @@ impl Backend for ScriptedKernels {
     }
 
     fn kernels(&self) -> Option<&dyn Kernels> {
-        (self.kind != Kind::Machine).then_some(self as &dyn Kernels)
+        (!self.kind.is_machine()).then_some(self as &dyn Kernels)
     }
 }
 
@@ -316,11 +332,12 @@ impl Machine for ScriptedMachine {
     }
 
     async fn export_files(&self, _max_bytes: u64) -> Result<Vec<Change>, Fault> {
-        Ok(Vec::new())
+        let files = self.files.lock().unwrap().clone();
+        Ok(files.into_iter().map(|(path, content)| Change { path, content: Content::File(content.into()) }).collect())
     }
 
     async fn has_processes(&self) -> Result<bool, Fault> {
-        Ok(false)
+        Ok(self.backend.behaviour().has_processes)
     }
 
     async fn set_network(&self, network: &NetworkPolicy) -> Result<(), Fault> {
@@ -535,6 +552,7 @@ impl ScriptedKernel {
                         Kind::Replayable => "wasm",
                         Kind::Native => "native",
                         Kind::Machine => "e2b",
+                        Kind::LocalMachine => "machine",
                     };
                     self.names.insert(name.to_owned(), tier.to_owned());
                 }

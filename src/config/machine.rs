@@ -18,15 +18,13 @@ pub struct LocalMachines {
     /// runc, by its name or path: `runc`, `crun`. `runsc`, `kata` and `krun` are refused: their programs cannot accept the
     /// connections of a socket that they inherit.
     pub runtime: String,
-    /// The folder of the machines' root file system, as `switchtower machine root import` makes one. Not set: `/usr` of this
-    /// host, read-only, and a made `/etc`.
+    /// The folder of the machines' root file system, as `docker export` writes one. Not set: `/usr` of this host, read-only,
+    /// and a made `/etc`.
     pub root: Option<PathBuf>,
     /// The folder for the files of machines' starts. Not set: one in the system's folder for temporary files.
     pub scratch_folder: Option<PathBuf>,
-    /// Machines at once, at least 1, at most 2000.
+    /// Machines at once, at least 1, at most 2000. Each caller's share is `sessions.max_machines_per_caller`.
     pub max_machines: usize,
-    /// Machines of one caller at once; 0: a quarter of `max_machines`, at least 1.
-    pub max_per_caller: usize,
     /// Bytes of memory of one machine with all its processes, and with its files, which are in memory; at least 32MiB.
     #[serde(with = "byte_size")]
     pub memory: u64,
@@ -74,7 +72,6 @@ impl Default for LocalMachines {
             root: None,
             scratch_folder: None,
             max_machines: 100,
-            max_per_caller: 0,
             memory: 1 << 30,
             processors: 0.0,
             processes: 512,

@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) cloud: Cloud,
     /// Whether there is the second local tier.
     pub(crate) native: bool,
+    /// Whether there are machines of this host.
+    pub(crate) local_machines: bool,
     pub(crate) quota: quota::Config,
     pub(crate) memory: memory::Config,
 }
@@ -47,6 +49,7 @@ pub(crate) struct TestHarness {
     pub(crate) wasm: ScriptedKernels,
     pub(crate) native: ScriptedKernels,
     pub(crate) machines: ScriptedKernels,
+    pub(crate) local_machines: ScriptedKernels,
     pub(crate) router: Arc<Router>,
     pub(crate) sessions: Sessions,
 }
@@ -67,6 +70,7 @@ impl TestHarness {
     pub(crate) fn with_plan(plan: Plan) -> Self {
         let wasm = ScriptedKernels::replayable();
         let (native, machines) = (ScriptedKernels::native(), ScriptedKernels::machines());
+        let local_machines = ScriptedKernels::local_machines();
         let seed = Seed::fixed(1);
         let tier = |name: &str, kernels: &ScriptedKernels, breaker| {
             let backend: Arc<dyn Backend> = Arc::new(kernels.clone());
@@ -74,6 +78,7 @@ impl TestHarness {
             Tier::new(name.into(), backend, config, &seed.fork("tiers"))
         };
         let local = [("wasm", &wasm)].into_iter().chain(plan.native.then_some(("native", &native)));
+        let local = local.chain(plan.local_machines.then_some(("machine", &local_machines)));
         let local = local.map(|(name, kernels)| tier(name, kernels, None));
         let tiers = match plan.cloud {
             Cloud::Available => Tiers::new(local.chain([tier("e2b", &machines, None)])),
@@ -87,7 +92,7 @@ impl TestHarness {
             }
         };
         let (router, sessions) = assemble(tiers, &plan);
-        Self { wasm, native, machines, router, sessions }
+        Self { wasm, native, machines, local_machines, router, sessions }
     }
 
     pub(crate) async fn open(&self) -> Arc<Session> {

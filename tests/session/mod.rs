@@ -8,5 +8,6 @@ mod lifetime;
 mod local;
 mod machines;
 mod native;
+mod onward;
 mod promotion;
 mod state_transfer;

@@ -52,6 +52,8 @@ pub struct Config {
     /// started stays awake.
     #[serde(with = "duration")]
     pub machine_idle: Duration,
+    /// Maximum number of machines of this host that the sessions of one caller hold, at least 1.
+    pub max_machines_per_caller: usize,
     /// Maximum number of local kernels that can be neither rebuilt nor evicted (those outside WebAssembly). Each is held until
     /// its context ends or moves to a machine. 0: none.
     pub max_native_kernels: usize,
@@ -156,6 +158,12 @@ impl Config {
         if let Some(name) = counts.into_iter().find_map(|(name, count)| (count == 0).then_some(name)) {
             return Some(format!("{name} must be at least 1: with 0 no session could be created"));
         }
+        if self.max_machines_per_caller == 0 {
+            return Some(
+                "max_machines_per_caller must be at least 1: with 0 no session could have a machine of this host"
+                    .to_owned(),
+            );
+        }
         if self.max_contexts == 0 {
             return Some("max_contexts must be at least 1: with 0 no session could run a cell".to_owned());
         }
@@ -212,6 +220,7 @@ impl Default for Config {
             evict_after: seconds(10 * 60),
             expensive_rebuild: seconds(2),
             machine_idle: seconds(10 * 60),
+            max_machines_per_caller: 25,
             max_native_kernels: 32,
             max_native_kernels_per_caller: 0,
             native_kernel_idle: seconds(5 * 60),

@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use switchtower_contract::{Change, Fault, Kernel, KernelOptions, Language, Machine, Maintenance};
-use tokio::sync::{Mutex, MutexGuard, SetOnce};
+use tokio::sync::{Mutex, MutexGuard, RwLockReadGuard, RwLockWriteGuard, SetOnce};
 
+use super::machine_shares::MachineShare;
 use crate::error::Error;
 use crate::route::TierName;
 use crate::tier::MachineLease;
@@ -15,12 +16,19 @@ pub(super) struct LeasedMachine {
     tier: TierName,
     /// `None` after [`MachineSlot::give_back`].
     lease: Mutex<Option<MachineLease>>,
+    /// Its caller's share of the machines of this host; `None` in a cloud, whose account has limits. Freed with the machine.
+    share: std::sync::Mutex<Option<MachineShare>>,
     machine: Arc<dyn Machine>,
 }
 
 impl LeasedMachine {
-    pub(super) fn new(tier: TierName, lease: MachineLease, machine: Arc<dyn Machine>) -> Self {
-        Self { tier, lease: Mutex::new(Some(lease)), machine }
+    pub(super) fn new(
+        tier: TierName,
+        lease: MachineLease,
+        share: Option<MachineShare>,
+        machine: Arc<dyn Machine>,
+    ) -> Self {
+        Self { tier, lease: Mutex::new(Some(lease)), share: std::sync::Mutex::new(share), machine }
     }
 
     pub(super) fn tier(&self) -> &TierName {
@@ -59,6 +67,7 @@ impl LeasedMachine {
     /// Ends it, even if other references to it exist.
     pub(super) async fn give_back(&self) {
         drop(self.lease.lock().await.take());
+        drop(self.share.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -75,6 +84,8 @@ pub struct MachineSlot {
     machine: RwLock<Option<Arc<LeasedMachine>>>,
     /// Set with the first machine.
     has_moved: SetOnce<()>,
+    /// Read by calls of clients to the machine, written by a move from one machine to another: what a call has changed is moved.
+    calls: tokio::sync::RwLock<()>,
     /// Set when a client has started a process on the machine: the session does not know how long it runs.
     has_processes: OnceLock<()>,
 }
@@ -93,6 +104,17 @@ impl MachineSlot {
     /// Waits for a move to the machine that is in progress. Afterwards the files are either local or on the machine.
     pub async fn wait_for_move(&self) {
         drop(self.after_move().await);
+    }
+
+    /// Waits for a move from one machine to another, and holds the next one up until the guard is dropped. Take it before
+    /// the machine, and hold it until the machine has answered.
+    pub async fn begin_call(&self) -> MachineCall<'_> {
+        MachineCall(self.calls.read().await)
+    }
+
+    /// Waits until no call runs; new ones wait until the guard is dropped.
+    pub(super) async fn hold_calls(&self) -> RwLockWriteGuard<'_, ()> {
+        self.calls.write().await
     }
 
     /// Puts the machine to sleep, if there is one.
@@ -132,6 +154,9 @@ impl MachineSlot {
         self.has_processes.get().is_some()
     }
 }
+
+/// A call of a client to the machine.
+pub struct MachineCall<'a>(#[expect(dead_code, reason = "a guard")] RwLockReadGuard<'a, ()>);
 
 /// A move of a session to a machine. If it is dropped before [`complete`](Self::complete), the session stays local.
 pub(super) struct MachineMove<'a> {

@@ -7,12 +7,12 @@
 //!
 //! The modules form layers. Each uses only those above it in this list:
 //!
-//! 1. `config`, `files`, `file_transfers`, `history`, `ids`, `kernel_permits`, `messages`, `pip`, `tokens`: parts without a session
+//! 1. `config`, `files`, `file_transfers`, `history`, `ids`, `kernel_permits`, `machine_shares`, `messages`, `pip`, `tokens`: parts without a session
 //! 2. `lifetime`, `placement`
 //! 3. `context`, `leased_machine`, `services`
 //! 4. `contexts`
 //! 5. `session`: one session, made of these parts
-//! 6. `local_kernel`, then `state_transfer` and `onward`, then `promotion`, then `cell`: what a session does
+//! 6. `leasing` and `local_kernel`, then `state_transfer` and `onward`, then `promotion`, then `cell`: what a session does
 //! 7. `registry`, then `maintenance`: all sessions
 
 mod cell;
@@ -25,8 +25,10 @@ mod history;
 mod ids;
 mod kernel_permits;
 mod leased_machine;
+mod leasing;
 mod lifetime;
 mod local_kernel;
+mod machine_shares;
 mod maintenance;
 mod messages;
 mod onward;
@@ -42,7 +44,7 @@ mod tokens;
 
 pub use config::{CellQueue, Config};
 pub use contexts::Contexts;
-pub use leased_machine::MachineSlot;
+pub use leased_machine::{MachineCall, MachineSlot};
 pub use lifetime::{Lifetime, SessionState};
 pub use messages::{AtEnd, CellAnswer, CellEvent, ContextInfo, CreateSession, ExecuteCell};
 pub use registry::Sessions;
@@ -58,12 +60,23 @@ mod tests {
 
     /// The modules, lowest layer first. Modules of one layer do not use each other.
     const LAYERS: [&[&str]; 11] = [
-        &["config", "files", "file_transfers", "history", "ids", "kernel_permits", "messages", "pip", "tokens"],
+        &[
+            "config",
+            "files",
+            "file_transfers",
+            "history",
+            "ids",
+            "kernel_permits",
+            "machine_shares",
+            "messages",
+            "pip",
+            "tokens",
+        ],
         &["lifetime", "placement"],
         &["context", "leased_machine", "services"],
         &["contexts"],
         &["session"],
-        &["local_kernel"],
+        &["leasing", "local_kernel"],
         &["state_transfer", "onward"],
         &["promotion"],
         &["cell"],

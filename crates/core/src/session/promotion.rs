@@ -12,6 +12,7 @@ use super::context::{Context, ContextState};
 use super::files::Files;
 use super::history::NotReplayable;
 use super::leased_machine::{LeasedMachine, MachineMove};
+use super::leasing::lease;
 use super::onward::move_on;
 use super::session::Session;
 use super::state_transfer::{
@@ -19,7 +20,7 @@ use super::state_transfer::{
     transfer,
 };
 use crate::error::Error;
-use crate::request::{Priority, Request};
+use crate::request::Request;
 use crate::route::TierName;
 use crate::tier::attempt::Attempt;
 
@@ -167,7 +168,9 @@ async fn move_session(
     machine_move: &mut MachineMove<'_>,
 ) -> Result<(), Error> {
     let (reason, for_cell) = (promotion.reason, promotion.for_cell);
-    let machine = Arc::new(lease(session, promotion).await?);
+    let none = no_machine(session, reason);
+    let Promotion { tiers, deadline, attempts, .. } = promotion;
+    let machine = Arc::new(lease(session, tiers, deadline, attempts, none).await?);
     let tier = session.services().tier(machine.tier())?;
     let destination = MachineDestination {
         tier,
@@ -294,31 +297,6 @@ async fn restore_idle<'a>(
         }
     }
     restored
-}
-
-/// Leases a machine from the first of these tiers that has one available.
-async fn lease(session: &Session, promotion: Promotion<'_>) -> Result<LeasedMachine, Error> {
-    let Promotion { tiers, reason, deadline, attempts, .. } = promotion;
-    let mut error = no_machine(session, reason);
-    let network = session.network();
-    for name in tiers {
-        let tier = session.services().tier(name)?;
-        let mut lease = match tier.lease_machine(session.caller(), Priority::Normal, &network, deadline, attempts).await
-        {
-            Ok(lease) => lease,
-            Err(refused) => {
-                error = refused.into();
-                if Instant::now() >= deadline {
-                    break;
-                }
-                continue;
-            }
-        };
-        if let Some(machine) = lease.sandbox().machine() {
-            return Ok(LeasedMachine::new(name.clone(), lease, machine));
-        }
-    }
-    Err(error)
 }
 
 /// The files of a session, closed for its move. Dropping this before [`hand_over`](Self::hand_over) opens them again.

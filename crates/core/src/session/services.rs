@@ -6,6 +6,7 @@ use super::config::Config;
 use super::file_transfers::FileTransfers;
 use super::ids::IdSource;
 use super::kernel_permits::{KernelLimits, KernelPermits};
+use super::machine_shares::MachineShares;
 use super::placement::Rebuild;
 use super::tokens::Tokens;
 use crate::error::Error;
@@ -22,6 +23,7 @@ pub(super) struct Services {
     pub(super) config: Config,
     pub(super) request_limits: RequestLimits,
     pub(super) kernel_permits: Arc<KernelPermits>,
+    pub(super) machine_shares: Arc<MachineShares>,
     pub(super) ids: Arc<IdSource>,
     pub(super) tokens: Tokens,
     pub(super) memory: MemoryAccount,
@@ -53,6 +55,7 @@ impl Services {
             config: config.clone(),
             request_limits: request_limits.clone(),
             kernel_permits: KernelPermits::new(permits),
+            machine_shares: MachineShares::new(config.max_machines_per_caller),
             ids,
             tokens,
             memory,

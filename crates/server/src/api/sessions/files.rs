@@ -43,6 +43,7 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     let path = path(&uri)?;
     let session_use = SessionUse::begin(api.session(&caller, &id)?).await?;
+    let _call = session_use.session().machine_slot().begin_call().await;
     let content = match machine(session_use.session()).await? {
         Some(machine) => session_use.run(read_remote(machine.as_ref(), &path)).await?,
         None => session_use.session().files().read(&path).map_err(file_problem)?.into(),
@@ -85,6 +86,7 @@ pub(super) async fn put(session: &Session, files: Vec<(String, Bytes)>) -> Resul
     if files.is_empty() {
         return Ok(());
     }
+    let _call = session.machine_slot().begin_call().await;
     let written = match machine(session).await? {
         Some(machine) => return put_remote(machine.as_ref(), &files).await,
         None => put_local(session.files(), &files),

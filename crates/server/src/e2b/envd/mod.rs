@@ -61,17 +61,17 @@ pub(super) async fn call(watchers: &Watchers, sandbox: SandboxHandle, request: R
         sandbox.session.machine_slot().wait_for_move().await;
     }
     if sandbox.session.machine().is_some() {
-        return Ok(match machine_for(&sandbox, &parts, &body.bytes).await {
-            Ok(machine) => forward_call(watchers, &sandbox, machine.as_ref(), parts, body.bytes).await,
-            Err(error) => refused(&error, "a command", &parts),
-        });
+        if let Err(error) = move_for_command(&sandbox, &parts, &body.bytes).await {
+            return Ok(refused(&error, "a command", &parts));
+        }
+        return Ok(call_machine(watchers, &sandbox, parts, body.bytes).await);
     }
     let mut reply = call_local(watchers, &sandbox, &parts, &body).await;
     if let LocalReply::Moved(_) = reply {
         // A promotion has begun since the check above. If it fails, the files are here again.
         sandbox.session.machine_slot().wait_for_move().await;
-        if let Some(machine) = sandbox.session.machine() {
-            return Ok(forward_call(watchers, &sandbox, machine.as_ref(), parts, body.bytes).await);
+        if sandbox.session.machine().is_some() {
+            return Ok(call_machine(watchers, &sandbox, parts, body.bytes).await);
         }
         reply = call_local(watchers, &sandbox, &parts, &body).await;
     }
@@ -79,23 +79,32 @@ pub(super) async fn call(watchers: &Watchers, sandbox: SandboxHandle, request: R
     match reply {
         LocalReply::Response(response) | LocalReply::Moved(response) => match sandbox.session.machine() {
             // The session was promoted meanwhile, so the files that were just written may not have been transferred.
-            Some(machine) if path == "/files" && response.status().is_success() => {
-                Ok(forward_call(watchers, &sandbox, machine.as_ref(), parts, body).await)
+            Some(_) if path == "/files" && response.status().is_success() => {
+                Ok(call_machine(watchers, &sandbox, parts, body).await)
             }
             Some(_) | None => Ok(response),
         },
         LocalReply::NeedsMachine(need) => match promoted(&sandbox, &need, &parts, &body).await {
-            Ok(machine) => Ok(forward_call(watchers, &sandbox, machine.as_ref(), parts, body).await),
+            Ok(_) => Ok(call_machine(watchers, &sandbox, parts, body).await),
             Err(error) => Ok(refused(&error, &need, &parts)),
         },
     }
 }
 
-/// Returns the machine of a session that has one, for a request. A command may need another one.
-async fn machine_for(sandbox: &SandboxHandle, parts: &Parts, body: &Bytes) -> Result<Arc<dyn Machine>, Error> {
+/// Moves a session that has a machine to another one, if a command needs that.
+async fn move_for_command(sandbox: &SandboxHandle, parts: &Parts, body: &Bytes) -> Result<(), Error> {
     match line_of(parts, body) {
-        Some(line) => sandbox.session.promote_for_command(&line).await,
-        None => sandbox.session.machine().ok_or_else(|| Error::NoTier { reason: "it has no machine".to_owned() }),
+        Some(line) => sandbox.session.promote_for_command(&line).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Forwards a call to the machine of a session, which stays the same until it has answered.
+async fn call_machine(watchers: &Watchers, sandbox: &SandboxHandle, parts: Parts, body: Bytes) -> Response {
+    let _call = sandbox.session.machine_slot().begin_call().await;
+    match sandbox.session.machine() {
+        Some(machine) => forward_call(watchers, sandbox, machine.as_ref(), parts, body).await,
+        None => errors::sandbox_not_running(sandbox.session.id()),
     }
 }
 
