@@ -226,6 +226,8 @@ async fn launch(host: &Host, config: &ContainerConfig, listener: OwnedFd) -> io:
     let mut command = Command::new(&host.init);
     command.arg("launch").arg(serde_json::to_string(config)?).env_clear().env("PATH", PATH).current_dir("/");
     command.stdin(Stdio::from(listener)).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    // Ctrl-C in a terminal ends the server, which ends its machines when their commands have ended.
+    command.process_group(0);
     spawn::spawn(command).await
 }
 

@@ -48,6 +48,8 @@ class Kernel:
 
         def prepare():
             os.setsid()
+            # A runner in the background ignores it, and programs inherit that.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             # The socket may be descriptor 3 already, and then be closed on exec.
             os.dup2(theirs.fileno(), 3, inheritable=True) if theirs.fileno() != 3 else os.set_inheritable(3, True)
             if preexec is not None:

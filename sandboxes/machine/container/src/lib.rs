@@ -78,6 +78,7 @@ pub fn launch(config: &ContainerConfig, report: OwnedFd) -> Result<i32, LaunchEr
 
 /// Has this process learn of its parent's end, and gives the socket a number that is not replaced.
 fn prepare(config: &ContainerConfig, report: &OwnedFd) -> Result<(ContainerConfig, Signals), LaunchError> {
+    sys::reset_signals();
     let step = "ends with its parent";
     let signals = Signals::block().during(step)?;
     sys::signal_with_parent(libc::SIGTERM).during(step)?;

@@ -143,6 +143,15 @@ pub(crate) fn move_up(descriptor: RawFd) -> io::Result<RawFd> {
     }
 }
 
+/// Gives all signals their usual effect, except SIGPIPE, which this process ignores as all Rust programs do. A server that was
+/// started in the background ignores SIGINT, and programs would inherit that: no interrupt would reach a machine's kernels.
+pub(crate) fn reset_signals() {
+    for signal in (1..=31).filter(|signal| *signal != libc::SIGPIPE) {
+        // SAFETY: no handler is set. It fails for SIGKILL and SIGSTOP, which cannot be ignored.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// Returns a pipe: its reading end, then its writing end.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [-1; 2];
