@@ -20,49 +20,6 @@ use crate::{assets, self_test};
 
 /// The longest run.
 const MAX_WALL: Duration = Duration::from_secs(3600);
-/// The modules that node 18 and later have without packages.
-const NODE_MODULES: [&str; 40] = [
-    "assert",
-    "async_hooks",
-    "buffer",
-    "child_process",
-    "cluster",
-    "console",
-    "constants",
-    "crypto",
-    "dgram",
-    "diagnostics_channel",
-    "dns",
-    "domain",
-    "events",
-    "fs",
-    "http",
-    "http2",
-    "https",
-    "inspector",
-    "module",
-    "net",
-    "node",
-    "os",
-    "path",
-    "perf_hooks",
-    "process",
-    "punycode",
-    "querystring",
-    "readline",
-    "repl",
-    "stream",
-    "string_decoder",
-    "sys",
-    "timers",
-    "tls",
-    "tty",
-    "url",
-    "util",
-    "v8",
-    "vm",
-    "worker_threads",
-];
 /// When to try again where the maximum of machines runs.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -95,19 +52,20 @@ pub(crate) struct Found {
     pub(crate) versions: Vec<(String, String)>,
     /// The modules that Python can import; `None`: not known yet.
     pub(crate) modules: Option<Arc<BTreeSet<String>>>,
+    /// Node's own modules; `None`: not known yet.
+    pub(crate) node_modules: Option<Arc<BTreeSet<String>>>,
 }
 
 impl Found {
     /// Returns the modules of programs in a language. Those of a shell's commands are Python's: that is what they install and
     /// import.
     fn modules_of(&self, language: Language) -> Modules {
-        match language {
-            Language::Python | Language::Bash => {
-                self.modules.as_ref().map_or(Modules::Any, |modules| Modules::Named(Arc::clone(modules)))
-            }
-            Language::JavaScript | Language::TypeScript => Modules::named(NODE_MODULES),
-            Language::C | Language::Cpp | Language::R | Language::Java => Modules::Any,
-        }
+        let modules = match language {
+            Language::Python | Language::Bash => &self.modules,
+            Language::JavaScript | Language::TypeScript => &self.node_modules,
+            Language::C | Language::Cpp | Language::R | Language::Java => &None,
+        };
+        modules.as_ref().map_or(Modules::Any, |modules| Modules::Named(Arc::clone(modules)))
     }
 }
 
@@ -123,7 +81,7 @@ impl Machines {
         let runtime = FoundRuntime::find(&config.runtime).map_err(UnavailableMachines::new)?;
         if let Some(root) = config.root.as_deref().filter(|root| !root.is_dir()) {
             let reason = format!("the root file system {} does not exist", root.display());
-            let remedy = Some("`switchtower machine root import FOLDER_OR_TAR` makes one".to_owned());
+            let remedy = Some("`docker export CONTAINER | tar -x -C FOLDER` makes one".to_owned());
             return Err(UnavailableMachines { reason, remedy });
         }
         let expected = expected(&config);
@@ -227,7 +185,7 @@ fn expected(config: &Config) -> Found {
     add(Language::C, has(&["gcc", "clang", "cc"]));
     add(Language::Cpp, has(&["g++", "clang++", "c++"]));
     let modules = config.python.as_ref().filter(|_| own_python).map(|python| Arc::new(python.modules.clone()));
-    Found { languages, versions: Vec::new(), modules }
+    Found { languages, modules, ..Found::default() }
 }
 
 #[async_trait]

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use switchtower_contract::Language;
 use tokio::time::timeout;
 
@@ -45,6 +44,10 @@ const LANGUAGES: [(Language, &str); 5] = [
 const MODULES: &str = "python3 -c 'import sys, pkgutil, json; print(json.dumps(sorted({m.name for m in \
      pkgutil.iter_modules()} | set(getattr(sys, \"stdlib_module_names\", ())) | set(sys.builtin_module_names))))'";
 
+/// Prints node's own modules, of `fs/promises` and `node:sqlite` the names that an import is looked up by.
+const NODE_MODULES: &str = "node -e 'const names = require(\"module\").builtinModules; \
+     console.log(JSON.stringify(names.map(name => name.replace(/^node:/, \"\").split(\"/\")[0])))'";
+
 /// Runs the self-test.
 ///
 /// # Errors
@@ -74,16 +77,21 @@ pub(crate) async fn run(client: &InitClient) -> Result<Found, UnavailableMachine
             }
         }
         if found.languages.contains(&Language::Python) {
-            let (_, listed) = shell(client, MODULES).await?;
-            let names: Value = serde_json::from_str(listed.trim()).unwrap_or_default();
-            let names = names.as_array().into_iter().flatten().filter_map(Value::as_str);
-            found.modules = Some(Arc::new(names.map(str::to_owned).collect::<BTreeSet<_>>()));
+            found.modules = Some(Arc::new(names_of(&shell(client, MODULES).await?.1)));
+        }
+        if found.languages.contains(&Language::JavaScript) {
+            found.node_modules = Some(Arc::new(names_of(&shell(client, NODE_MODULES).await?.1)));
         }
         Ok(found)
     };
     timeout(TIMEOUT, tested)
         .await
         .unwrap_or_else(|_| Err(UnavailableMachines::new("the self-test of a machine did not end")))
+}
+
+/// Returns the names in a printed JSON array; none if it is not one.
+fn names_of(printed: &str) -> BTreeSet<String> {
+    serde_json::from_str::<Vec<String>>(printed.trim()).unwrap_or_default().into_iter().collect()
 }
 
 /// Runs a command of the shell as root. Returns how it ended, and its standard output.

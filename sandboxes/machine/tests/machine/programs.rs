@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Exit, Language, Program};
+use switchtower_contract::{Backend, Exit, Language, Program};
 
 use crate::harness::{built_in, run};
 
@@ -32,6 +32,16 @@ async fn programs_of_each_language_print_and_read() {
         assert_eq!(output.stdout, "Hello, Alice\n", "{language}: {outcome:?} {output:?}");
         assert_eq!(outcome.unwrap().exit, Exit::Finished(3), "{language}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_modules_of_node_are_those_that_its_node_has() {
+    let Some(tested) = built_in().await else { return };
+    let languages = tested.machines.offer().languages;
+    for module in ["fs", "zlib", "worker_threads", "trace_events"] {
+        assert!(languages.has_module(Language::JavaScript, module), "{module}");
+    }
+    assert!(!languages.has_module(Language::JavaScript, "express"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
