@@ -23,7 +23,7 @@ mod files;
 mod filesystem_service;
 mod folders;
 mod launcher;
-mod metadata;
+pub mod metadata;
 mod metrics;
 mod paths;
 mod process;

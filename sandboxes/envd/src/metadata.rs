@@ -10,7 +10,7 @@ use rustix::fs::{XattrFlags, flistxattr, fremovexattr, fsetxattr, getxattr, list
 use rustix::io::Errno;
 
 /// Names without the prefix, and values.
-pub(crate) type Metadata = BTreeMap<String, String>;
+pub type Metadata = BTreeMap<String, String>;
 
 const ATTRIBUTE_PREFIX: &str = "user.e2b.";
 /// Prefix of the headers with the metadata of an upload.
@@ -27,7 +27,7 @@ const FEW_BYTES: usize = 512;
 ///
 /// # Errors
 /// A name or a value is too long or not printable ASCII. The error is a message.
-pub(crate) fn of_headers(headers: &HeaderMap) -> Result<Metadata, String> {
+pub fn of_headers(headers: &HeaderMap) -> Result<Metadata, String> {
     let mut metadata = Metadata::new();
     let mut bytes = 0;
     for (name, value) in headers {

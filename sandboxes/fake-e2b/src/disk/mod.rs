@@ -13,9 +13,6 @@ pub(crate) use memory::MemoryDisk;
 /// The home folder, where relative paths begin.
 pub(crate) use switchtower_contract::python::HOME;
 
-/// The prefix of a client's names among the extended attributes of a file, where files have some.
-pub(crate) const ATTRIBUTE_PREFIX: &str = "user.e2b.";
-
 /// Names and values of a client's own, which a file has until it is uploaded again: its extended attributes, without their prefix.
 pub(crate) type Metadata = BTreeMap<String, String>;
 

@@ -15,18 +15,15 @@ use sha2::{Digest, Sha256};
 use switchtower_e2b_wire::errors::{api, unauthorized};
 use switchtower_e2b_wire::files::written;
 use switchtower_e2b_wire::multipart::{Part, read_form};
+use switchtower_envd::metadata;
 
 use super::MAX_BODY_BYTES;
 use super::errors::Refusal;
 use super::target;
-use crate::disk::{ATTRIBUTE_PREFIX, DiskError, HOME, MemoryDisk, Metadata, absolute};
+use crate::disk::{DiskError, HOME, MemoryDisk, absolute};
 use crate::fake::Fake;
 use crate::faults::FaultKind;
 use crate::sandbox::{Envd, Sandbox};
-
-/// Maximum bytes of the metadata of a file together, and of the name of an extended attribute.
-const MAX_METADATA_BYTES: usize = 4096;
-const MAX_ATTRIBUTE_NAME_BYTES: usize = 255;
 
 #[derive(Deserialize)]
 pub(super) struct FileQuery {
@@ -124,31 +121,6 @@ async fn count_written(fake: &Fake, answer: Response) -> Response {
     Response::from_parts(parts, Body::from(body))
 }
 
-/// Returns the metadata in the headers of an upload. Of several values of a name the first one counts.
-fn metadata(headers: &HeaderMap) -> Result<Metadata, String> {
-    let mut metadata = Metadata::new();
-    let mut bytes = 0;
-    for (name, value) in headers {
-        let Some(key) = name.as_str().strip_prefix("x-metadata-") else { continue };
-        let value = value.to_str().map_err(|_| format!("the value of metadata key {key:?} must be printable ASCII"))?;
-        if key.is_empty() {
-            return Err("a metadata key must not be empty".to_owned());
-        }
-        if ATTRIBUTE_PREFIX.len() + key.len() > MAX_ATTRIBUTE_NAME_BYTES {
-            let most = MAX_ATTRIBUTE_NAME_BYTES - ATTRIBUTE_PREFIX.len();
-            return Err(format!("a metadata key may have {most} bytes"));
-        }
-        if !metadata.contains_key(key) {
-            bytes += ATTRIBUTE_PREFIX.len() + key.len() + value.len();
-            metadata.insert(key.to_owned(), value.to_owned());
-        }
-    }
-    if bytes > MAX_METADATA_BYTES {
-        return Err(format!("the metadata of a file may have {MAX_METADATA_BYTES} bytes together"));
-    }
-    Ok(metadata)
-}
-
 /// Writes one file that is the body, or those of a form.
 async fn write_all(
     fake: &Fake,
@@ -167,7 +139,7 @@ async fn write_all(
     } else {
         read_form(content_type, &body).await.map_err(|error| bad(&error.to_string()))?
     };
-    let metadata = metadata(headers).map_err(|message| bad(&message))?;
+    let metadata = metadata::of_headers(headers).map_err(|message| bad(&message))?;
     let files: Vec<_> = parts.into_iter().filter(|part| part.field == "file").collect();
     if files.is_empty() {
         return Err(bad("no files to upload"));
