@@ -71,7 +71,7 @@ fn traffic(sandbox: &Sandbox) -> String {
 async fn a_websocket_reaches_the_program_with_the_rules_of_a_request_and_ends_with_the_sandbox() {
     let server = TestServer::start();
     let sandbox = server.client.create(json!({})).await;
-    // Nothing listens without a machine, and nothing is told to a stranger.
+    // Nothing listens without a machine, and a stranger learns nothing.
     let (_, closed) = server.open(&sandbox, "/socket", &traffic(&sandbox)).await;
     assert!(closed.starts_with("HTTP/1.1 502 "), "{closed}");
     let (_, stranger) = server.open(&sandbox, "/socket", "").await;

@@ -66,8 +66,8 @@ pub(crate) struct Channel {
     writer: AbortHandle,
 }
 
-/// What is written to a command, by whoever has a copy. The command may read it slowly or never: only what waits for the next
-/// frame waits with it, and a signal waits for nothing.
+/// What is written to a command; every copy of this writes to the same input. The command may read it slowly or never: only what
+/// waits for the next frame waits with it, and a signal waits for nothing.
 #[derive(Clone)]
 pub(crate) struct Input {
     frames: mpsc::Sender<(u8, Bytes)>,

@@ -11,7 +11,7 @@ use crate::client::InitClient;
 use crate::instance::Instance;
 use crate::kernel_process::RunEnd;
 
-/// A machine, held by its sandbox. It ends with the sandbox, whoever else refers to it.
+/// A machine, held by its sandbox. It ends with the sandbox, even if something else refers to it.
 #[derive(Clone)]
 pub(crate) struct SharedInstance(Weak<RwLock<Instance>>);
 

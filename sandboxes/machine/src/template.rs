@@ -94,7 +94,7 @@ impl Template {
     /// A root file system of the user's, with a user for programs where it has none.
     fn of_root(&mut self, folder: &Path, root: &Path) -> io::Result<()> {
         if !root.is_dir() {
-            let why = format!("{} is not a folder: `switchtower machine root import` makes one", root.display());
+            let why = format!("{} is not a folder: name one with a root file system", root.display());
             return Err(io::Error::new(io::ErrorKind::NotFound, why));
         }
         create(&folder.join("etc"))?;

@@ -245,7 +245,7 @@ impl<'a> Scan<'a> {
             }
             b'`' => {
                 if self.is_doubtful() {
-                    return Err("a pattern and a template cannot be told apart");
+                    return Err("a pattern and a template cannot be distinguished");
                 }
                 self.count += 1;
                 self.at += 1;

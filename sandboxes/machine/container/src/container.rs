@@ -43,7 +43,7 @@ impl Container {
                 }
                 _ => {}
             }
-            // A signal stands for several ends, and other children end too.
+            // One signal may report several ends, and other children end too.
             if let Ok(Some(code)) = sys::ended(self.process, libc::WNOHANG) {
                 break code;
             }

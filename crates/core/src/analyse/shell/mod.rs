@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_that_reach_the_internet_are_told_from_those_that_do_not() {
+    fn commands_that_reach_the_internet_are_distinguished_from_others() {
         use NetworkUse::{Certain, None, Possible};
         for (script, network) in [
             ("ls -la && cat a | grep b", None),
