@@ -54,7 +54,15 @@ fn root() -> PathBuf {
 /// Returns the sources of a module without its tests.
 fn sources(module: &str) -> Vec<(PathBuf, String)> {
     let mut files = vec![root().join(format!("{module}.rs"))];
-    let mut folders = vec![root().join(module)];
+    files.extend(sources_below(root().join(module)));
+    files.retain(|path| !path.ends_with("tests.rs") && !path.iter().any(|part| part == "tests"));
+    let read = |path: PathBuf| Some((path.clone(), program_text(&fs::read_to_string(&path).ok()?)));
+    files.into_iter().filter_map(read).collect()
+}
+
+/// Returns the paths of the Rust sources below a folder.
+fn sources_below(folder: PathBuf) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![folder]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -65,9 +73,7 @@ fn sources(module: &str) -> Vec<(PathBuf, String)> {
             }
         }
     }
-    files.retain(|path| !path.ends_with("tests.rs") && !path.iter().any(|part| part == "tests"));
-    let read = |path: PathBuf| Some((path.clone(), program_text(&fs::read_to_string(&path).ok()?)));
-    files.into_iter().filter_map(read).collect()
+    files
 }
 
 /// Returns a source without its comments and the tests at its end.
@@ -118,6 +124,25 @@ fn analysis_and_rules_do_not_depend_on_tokio() {
     for module in WITHOUT_TOKIO {
         for (path, source) in sources(module) {
             assert!(!tokio.is_match(&source), "{} imports tokio", path.display());
+        }
+    }
+}
+
+/// The sources that run in the simulations, whose runs are equal for equal seeds.
+const SIMULATED: [&str; 4] =
+    ["crates/core/src", "sandboxes/e2b/src", "sandboxes/fake-e2b/src", "sandboxes/contract/src"];
+
+#[test]
+fn what_runs_in_a_simulation_does_not_choose_among_ready_branches_at_random() {
+    let select = Regex::new(r"select!\s*\{\s*(\w+;)?").unwrap();
+    for folder in SIMULATED {
+        let sources = sources_below(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+        assert!(!sources.is_empty(), "{folder} has no sources");
+        for path in sources {
+            for found in select.captures_iter(&program_text(&fs::read_to_string(&path).unwrap())) {
+                let mode = found.get(1).map(|mode| mode.as_str());
+                assert_eq!(mode, Some("biased;"), "{}: `{}` without `biased`", path.display(), &found[0]);
+            }
         }
     }
 }

@@ -90,23 +90,26 @@ impl Context {
         };
         tokio::pin!(discarded);
         let mut kernel = tokio::select! {
-            kernel = slot.kernel.lock() => kernel,
-            () = sender.closed() => return ExecutionEnd::ClientLeft,
+            biased;
             reason = &mut discarded => return send_discarded(reason, sender).await,
+            () = sender.closed() => return ExecutionEnd::ClientLeft,
+            kernel = slot.kernel.lock() => kernel,
         };
         if slot.is_wedged.load(Ordering::Relaxed) {
             tokio::select! {
+                biased;
                 () = sender.closed() => return ExecutionEnd::ClientLeft,
                 reason = &mut discarded => return send_discarded(reason, sender).await,
             }
         }
         let running = kernel.get_or_insert_with(|| (self.new_kernel)());
         let state = tokio::select! {
-            state = running.run(cell, sender) => state,
+            biased;
             reason = &mut discarded => {
                 *kernel = None;
                 return send_discarded(reason, sender).await;
             }
+            state = running.run(cell, sender) => state,
         };
         match state {
             KernelState::Idle => {}

@@ -114,6 +114,7 @@ pub async fn serve(listener: TcpListener, fake: Fake, shutdown: impl Future<Outp
     let serving = IntoFuture::into_future(serving);
     tokio::pin!(serving);
     tokio::select! {
+        biased;
         ended = &mut serving => return ended,
         () = shutdown => {}
     }

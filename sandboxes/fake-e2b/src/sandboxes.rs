@@ -285,6 +285,7 @@ async fn run_timer(sandboxes: std::sync::Weak<Sandboxes>, id: String, mut ends: 
     loop {
         let end = *ends.borrow_and_update();
         tokio::select! {
+            biased;
             () = sleep_until(end) => match sandboxes.upgrade() {
                 Some(sandboxes) => sandboxes.expire(&id).await,
                 None => return,

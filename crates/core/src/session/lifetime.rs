@@ -138,6 +138,7 @@ impl Lifetime {
             let running = *self.state.borrow() == SessionState::Running;
             let ends = self.times().ends;
             tokio::select! {
+                biased;
                 () = sleep_until(ends), if running => {}
                 _ = changes.changed() => {}
             }

@@ -330,6 +330,7 @@ async fn grant_extra_slots(shared: Arc<Shared>) {
             }
         };
         tokio::select! {
+            biased;
             () = slice_ends => {}
             () = shared.changed.notified() => {}
         }

@@ -84,6 +84,7 @@ async fn start(fake: &Fake, headers: &HeaderMap, body: &[u8]) -> Result<Response
         // The client may leave, and come back with a restart, before that shows here.
         let wedge = context.wedge();
         let end = tokio::select! {
+            biased;
             end = context.execute(&cell, &rows, stream_end) => end,
             () = paused => ExecutionEnd::ClientLeft,
         };

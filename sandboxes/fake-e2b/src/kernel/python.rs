@@ -132,7 +132,7 @@ impl Process {
         let mut interrupted_until: Option<Instant> = None;
         loop {
             let answer = tokio::select! {
-                answer = self.answers.next_line() => answer?,
+                biased;
                 () = rows.closed(), if interrupted_until.is_none() => {
                     interrupted_until = Some(Instant::now() + INTERRUPT_TIMEOUT);
                     self.request(&DriverRequest::Interrupt {}).await?;
@@ -142,6 +142,7 @@ impl Process {
                     self.group.end().await;
                     return Ok(KernelState::Dead);
                 }
+                answer = self.answers.next_line() => answer?,
             };
             let Some(line) = answer else { return Ok(KernelState::Dead) };
             match DriverAnswer::parse(&line)? {

@@ -105,6 +105,7 @@ impl ContextKernel for ScriptedKernel {
         }
         let client = rows.clone();
         tokio::select! {
+            biased;
             state = self.run_script(cell, rows) => state,
             // Dropping the run ends the program and keeps the variables, as an interrupt does.
             () = client.closed() => KernelState::Idle,

@@ -32,6 +32,7 @@ pub(super) async fn run(pool: Weak<Inner>, config: Config) {
     loop {
         let Some(inner) = pool.upgrade() else { return };
         tokio::select! {
+            biased;
             _ = surplus.tick() => {
                 inner.end_surplus();
                 continue;

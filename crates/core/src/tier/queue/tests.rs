@@ -85,6 +85,7 @@ async fn a_full_queue_refuses_with_a_time_to_retry_after() {
         queue.slot(&c, Priority::High).await.err()
     };
     tokio::select! {
+        biased;
         _ = waiting => panic!("the slot is busy"),
         refusal = refused => {
             assert!(matches!(refusal, Some(SlotRefusal::QueueFull { retry_after, .. }) if !retry_after.is_zero()));
