@@ -103,6 +103,8 @@ pub enum MachineReport {
         runtime: String,
         isolation: &'static str,
         versions: Vec<(String, String)>,
+        /// What they reach on the internet; empty: nothing.
+        egress: Vec<String>,
         layers: Vec<(String, Result<(), String>)>,
     },
 }
@@ -186,7 +188,11 @@ pub fn in_process(config: &Config, report: &dyn Fn(&str)) -> Result<Assembly, Bu
     let clouds = Clouds::for_command(config, wall);
     let plan = Plan::new(config, wall, clouds.tiers(config, false))?;
     let wasm = WasmTier::for_command(config, report)?;
-    let local = LocalTiers { wasm, native: NativeTier::for_command(config), machine: MachineTier::for_command(config) };
+    let local = LocalTiers {
+        wasm,
+        native: NativeTier::for_command(config),
+        machine: MachineTier::for_command(config, plan.has_cloud()),
+    };
     Ok(assembly(config, plan, local, clouds))
 }
 
@@ -232,7 +238,7 @@ pub fn starting(config: &Config, report: fn(&str)) -> Result<Assembly, BuildErro
     let local = LocalTiers {
         wasm: WasmTier::for_server(config, report),
         native: NativeTier::for_server(config, report),
-        machine: MachineTier::for_server(config, report),
+        machine: MachineTier::for_server(config, plan.has_cloud(), report),
     };
     Ok(assembly(config, plan, local, clouds))
 }
@@ -302,6 +308,11 @@ impl Plan {
         let seed = Seed::from_system().map_err(|error| BuildError::new(format!("no randomness: {error}")))?;
         let recorder = Recorder::new(&config.record, wall).map_err(BuildError::new)?;
         Ok(Self { clouds, rules: load_rules(&config.rules)?, recorder, wall, seed })
+    }
+
+    /// Returns whether a cloud can be used, which reaches all of the internet.
+    fn has_cloud(&self) -> bool {
+        !self.clouds.is_empty()
     }
 }
 

@@ -27,7 +27,7 @@ const QUEUE: &str = "crates/core/src/tier/queue.rs";
 const SESSIONS: &str = "crates/core/src/session/config.rs";
 const TIERS: [&str; 4] = ["tiers.wasm", "tiers.native", "tiers.machine", "clouds.e2b.tier"];
 
-const SECTIONS: [Section; 22] = [
+const SECTIONS: [Section; 23] = [
     Section { title: "`http`", tables: &["http"], source: "crates/server/src/service/config.rs", name: "Config" },
     Section {
         title: "`http.tls`",
@@ -74,6 +74,12 @@ const SECTIONS: [Section; 22] = [
     Section { title: "`wasm`", tables: &["wasm"], source: LOCAL, name: "Wasm" },
     Section { title: "`native`", tables: &["native"], source: LOCAL, name: "Native" },
     Section { title: "`machine`", tables: &["machine"], source: "src/config/machine.rs", name: "LocalMachines" },
+    Section {
+        title: "`machine.egress`",
+        tables: &["machine.egress"],
+        source: "src/config/machine.rs",
+        name: "MachineEgress",
+    },
     Section {
         title: "`clouds.NAME.account`",
         tables: &["clouds.e2b.account"],
@@ -160,7 +166,7 @@ fn kind_of(kind: &str, with: &str) -> String {
         "u16" | "u32" | "u64" | "usize" => "number",
         "PathBuf" => "path",
         "IpAddr" => "address",
-        "Vec<String>" => "list",
+        "Vec<String>" | "Vec<EgressRule>" => "list",
         "BTreeMap<String, String>" => "table",
         _ => "text",
     }

@@ -23,12 +23,13 @@ pub(super) struct MachineTier {
 }
 
 impl MachineTier {
-    /// Returns the tier for one command: no machine starts before a program needs it.
-    pub(super) fn for_command(config: &Config) -> Self {
+    /// Returns the tier for one command: no machine starts before a program needs it. `has_cloud`: whether a cloud can be used, to which
+    /// programs that need the internet go.
+    pub(super) fn for_command(config: &Config, has_cloud: bool) -> Self {
         if !config.machine.enabled {
             return Self::default();
         }
-        match Machines::new(settings(config)) {
+        match Machines::new(settings(config, has_cloud)) {
             Ok(machines) => Self { backend: Some(Arc::new(machines)), ..Self::default() },
             Err(error) => Self { absent: Some(absent(config, &error)), ..Self::default() },
         }
@@ -36,8 +37,8 @@ impl MachineTier {
 
     /// Returns the tier for a server. Its first machine starts from now on; the tier is open once that has passed its
     /// self-test.
-    pub(super) fn for_server(config: &Config, report: fn(&str)) -> Self {
-        let mut tier = Self::for_command(config);
+    pub(super) fn for_server(config: &Config, has_cloud: bool, report: fn(&str)) -> Self {
+        let mut tier = Self::for_command(config, has_cloud);
         let Some(backend) = tier.backend.clone() else { return tier };
         let late = LateBackend::new("its first machine starts and tests its isolation", false);
         late.set_offer(backend.offer(), backend.packages());
@@ -83,7 +84,7 @@ fn absent(config: &Config, error: &UnavailableMachines) -> AbsentTier {
     AbsentTier { tier, reason: error.to_string(), remedy: Some(remedy), machine: true }
 }
 
-fn settings(config: &Config) -> switchtower_machine::Config {
+fn settings(config: &Config, has_cloud: bool) -> switchtower_machine::Config {
     let machine = &config.machine;
     let defaults = switchtower_machine::Config::default();
     switchtower_machine::Config {
@@ -99,6 +100,8 @@ fn settings(config: &Config) -> switchtower_machine::Config {
         disk: machine.disk,
         inodes: machine.files,
         max_machines: machine.max_machines,
+        egress: machine.egress.allow.clone(),
+        offers_internet: !machine.egress.allow.is_empty() && !has_cloud,
         python: python(config),
     }
 }
@@ -124,7 +127,7 @@ fn python(_config: &Config) -> Option<Python> {
 
 /// Starts a machine, runs its self-test and ends it.
 pub async fn check_machines(config: &Config) -> MachineReport {
-    let MachineTier { backend, absent: missing, .. } = MachineTier::for_command(config);
+    let MachineTier { backend, absent: missing, .. } = MachineTier::for_command(config, false);
     let Some(backend) = backend else { return missing.map_or(MachineReport::Disabled, MachineReport::Absent) };
     if let Err(error) = backend.ensure_started().await {
         return MachineReport::Absent(absent(config, &error));
@@ -133,6 +136,7 @@ pub async fn check_machines(config: &Config) -> MachineReport {
         runtime: backend.runtime_name(),
         isolation: backend.offer().isolation.name(),
         versions: backend.versions().to_vec(),
+        egress: config.machine.egress.allow.iter().map(ToString::to_string).collect(),
         layers: backend.layers().iter().map(|layer| (layer.name.clone(), layer.status.clone())).collect(),
     }
 }

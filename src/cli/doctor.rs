@@ -145,13 +145,19 @@ fn machines(config: &Config) -> Result<Vec<Check>, CliError> {
     Ok(match super::runtime(1)?.block_on(assemble::check_machines(config)) {
         MachineReport::Disabled => Vec::new(),
         MachineReport::Absent(absent) => vec![absent_tier(absent)],
-        MachineReport::Working { runtime, isolation, versions, layers } => {
+        MachineReport::Working { runtime, isolation, versions, egress, layers } => {
             let versions: Vec<String> =
                 versions.into_iter().map(|(name, version)| format!("{name} {version}")).collect();
             let detail =
                 format!("runtime {runtime}, isolation {isolation}; its self-test passed; has {}", versions.join(", "));
             let passed = Check::ok(format!("tier {tier}"), detail);
-            [passed].into_iter().chain(layers.into_iter().map(|found| layer(tier, found))).collect()
+            let reached = if egress.is_empty() {
+                "they reach nothing on the internet; machine.egress.allow names what they may reach".to_owned()
+            } else {
+                format!("they reach {}", egress.join(", "))
+            };
+            let egress = Check::ok(format!("{tier}: egress"), reached);
+            [passed, egress].into_iter().chain(layers.into_iter().map(|found| layer(tier, found))).collect()
         }
     })
 }

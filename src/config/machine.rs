@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::byte_size;
+use switchtower_contract::{EgressRule, byte_size};
 use switchtower_core::route::TierName;
 
 /// Local machines: containers of this host with commands, files, ports, and other languages than Python.
@@ -37,6 +37,18 @@ pub struct LocalMachines {
     pub disk: u64,
     /// Files and folders of one machine, at least 1000.
     pub files: u64,
+    /// What machines reach on the internet.
+    pub egress: MachineEgress,
+}
+
+/// What machines reach on the internet, through a proxy of this process: connections that begin with `CONNECT`, as those of
+/// https do. Its address is in the variables `HTTPS_PROXY` and `https_proxy` of all programs in machines.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MachineEgress {
+    /// Hosts with ports, such as `api.example.com:443`, or `*.example.com:443` for all hosts below a domain. Addresses of this host, of private
+    /// networks and of links are refused, whatever a name leads to. Empty: machines reach nothing.
+    pub allow: Vec<EgressRule>,
 }
 
 /// The runtime of machines that is part of this program.
@@ -77,6 +89,7 @@ impl Default for LocalMachines {
             processes: 512,
             disk: 1 << 30,
             files: 200_000,
+            egress: MachineEgress::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod byte_size;
 #[cfg(feature = "scripted")]
 pub mod conformance;
 pub mod duration;
+pub mod egress;
 pub mod events;
 pub mod fault;
 pub mod kernel;
@@ -26,6 +27,7 @@ pub use backend::{
     Backend, InterpreterId, Isolation, Languages, Location, Maintenance, Modules, NetworkPolicy, Offer, Sandbox,
     SandboxLabel, Spec,
 };
+pub use egress::EgressRule;
 pub use events::{Event, Events, MimeBundle, Output};
 pub use fault::{Fault, Need, Remedy};
 pub use kernel::{Cell, CellOutcome, Change, Content, Kernel, KernelOptions, Kernels, Tape};

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Backend, Fault, Isolation, Kernels, Language, Location, Modules, Offer, Sandbox, Spec};
+use switchtower_contract::{
+    Backend, Fault, Isolation, Kernels, Language, Location, Modules, NetworkPolicy, Offer, Sandbox, Spec,
+};
 use switchtower_jail::Layer;
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::config::{Config, RuntimeChoice};
+use crate::egress::{EgressNetwork, SystemNetwork};
 use crate::host::{Host, UnavailableMachines};
 use crate::instance::Instance;
 use crate::program::CompiledPrograms;
@@ -26,6 +29,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// What all machines share.
 pub(crate) struct Shared {
     config: Config,
+    network: Arc<dyn EgressNetwork>,
     /// What is known without a machine.
     expected: Found,
     isolation: Isolation,
@@ -78,6 +82,14 @@ impl Machines {
     /// # Errors
     /// The settings name a runtime or a root that does not exist.
     pub fn new(config: Config) -> Result<Self, UnavailableMachines> {
+        Self::with_network(config, Arc::new(SystemNetwork))
+    }
+
+    /// Returns the machines with these settings, which reach the internet by this network.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_network(config: Config, network: Arc<dyn EgressNetwork>) -> Result<Self, UnavailableMachines> {
         let runtime = FoundRuntime::find(&config.runtime).map_err(UnavailableMachines::new)?;
         if let Some(root) = config.root.as_deref().filter(|root| !root.is_dir()) {
             let reason = format!("the root file system {} does not exist", root.display());
@@ -87,7 +99,7 @@ impl Machines {
         let expected = expected(&config);
         let places = Arc::new(Semaphore::new(config.max_machines));
         let (compiled, started, isolation) = (Arc::default(), OnceCell::new(), runtime.isolation);
-        Ok(Self(Arc::new(Shared { config, expected, isolation, compiled, places, started })))
+        Ok(Self(Arc::new(Shared { config, network, expected, isolation, compiled, places, started })))
     }
 
     /// Starts a first machine, tests its isolation, finds out what it has, and ends it.
@@ -136,12 +148,12 @@ impl Shared {
     }
 
     async fn started(&self) -> Result<&Started, UnavailableMachines> {
-        let started = self.started.get_or_init(|| begin(self.config.clone())).await;
+        let started = self.started.get_or_init(|| begin(self.config.clone(), Arc::clone(&self.network))).await;
         started.as_ref().map_err(Clone::clone)
     }
 
-    /// Starts a machine.
-    pub(crate) async fn start(&self) -> Result<Instance, Fault> {
+    /// Starts a machine that reaches what `network` leaves of the settings.
+    pub(crate) async fn start(&self, network: &NetworkPolicy) -> Result<Instance, Fault> {
         let unavailable = |error: UnavailableMachines| Fault::Unavailable { reason: error.to_string() };
         let full = |_| {
             let reason = format!("{} local machines run, which is the maximum", self.config.max_machines);
@@ -150,14 +162,17 @@ impl Shared {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
         let started =
             self.started().await.map_err(|error| Fault::Refused { reason: error.to_string(), retry_after: None })?;
+        let policy = started.host.egress.as_ref().map(|egress| egress.policy(network)).transpose()?;
         let mut instance = Instance::start(&started.host).await.map_err(unavailable)?;
         instance.hold(place);
+        instance.set_egress(policy);
         Ok(instance)
     }
 }
 
-async fn begin(config: Config) -> Result<Started, UnavailableMachines> {
-    let host = tokio::task::spawn_blocking(|| Host::prepare(config)).await.map_err(UnavailableMachines::new)??;
+async fn begin(config: Config, network: Arc<dyn EgressNetwork>) -> Result<Started, UnavailableMachines> {
+    let prepared = tokio::task::spawn_blocking(|| Host::prepare(config, network));
+    let host = prepared.await.map_err(UnavailableMachines::new)??;
     let host = Arc::new(host);
     let first = Instance::start(&host).await?;
     let layers = first.layers.clone();
@@ -197,7 +212,7 @@ impl Backend for Machines {
             isolation: self.0.isolation,
             location: Location::Local,
             machine: true,
-            internet: false,
+            internet: self.0.config.offers_internet,
             observes: false,
             replayable: false,
             effectful: false,
@@ -216,9 +231,9 @@ impl Backend for Machines {
         python.map(|python| python.packages.clone()).unwrap_or_default()
     }
 
-    async fn open(&self, _spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
-        let instance = self.0.start().await?;
-        Ok(Box::new(MachineSandbox::new(Arc::clone(&self.0), instance)))
+    async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
+        let instance = self.0.start(&spec.network).await?;
+        Ok(Box::new(MachineSandbox::new(Arc::clone(&self.0), instance, spec.network.clone())))
     }
 
     fn kernels(&self) -> Option<&dyn Kernels> {

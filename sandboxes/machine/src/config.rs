@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use switchtower_contract::EgressRule;
+
 /// What starts machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuntimeChoice {
@@ -32,6 +34,10 @@ pub struct Config {
     pub inodes: u64,
     /// Most machines at once.
     pub max_machines: usize,
+    /// What machines reach on the internet; empty: nothing.
+    pub egress: Vec<EgressRule>,
+    /// Whether programs that use the internet come here. With a cloud, which reaches all of it, they go there.
+    pub offers_internet: bool,
     /// The Python of machines without a root of their own; `None`: the host's `/usr/bin/python3`.
     pub python: Option<Python>,
 }
@@ -70,6 +76,8 @@ impl Default for Config {
             disk: 1 << 30,
             inodes: 200_000,
             max_machines: 100,
+            egress: Vec::new(),
+            offers_internet: false,
             python: None,
         }
     }

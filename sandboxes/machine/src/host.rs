@@ -12,6 +12,7 @@ use switchtower_worker::private_folder::PrivateFolder;
 
 use crate::assets;
 use crate::config::Config;
+use crate::egress::{Egress, EgressNetwork};
 use crate::pauses::Pauses;
 use crate::runtime::FoundRuntime;
 use crate::template::Template;
@@ -48,6 +49,8 @@ pub(crate) struct Host {
     pub(crate) template: Template,
     pub(crate) user_ids: Arc<UserIds>,
     pub(crate) init: PathBuf,
+    /// `None`: machines reach nothing.
+    pub(crate) egress: Option<Egress>,
     /// The group names of this process begin with it.
     prefix: String,
     folder: PrivateFolder,
@@ -58,7 +61,7 @@ impl Host {
     ///
     /// # Errors
     /// Machines cannot be started here.
-    pub(crate) fn prepare(config: Config) -> Result<Self, UnavailableMachines> {
+    pub(crate) fn prepare(config: Config, network: Arc<dyn EgressNetwork>) -> Result<Self, UnavailableMachines> {
         let runtime = FoundRuntime::find(&config.runtime).map_err(UnavailableMachines::new)?;
         let own = ProcessId::of(std::process::id()).ok_or_else(|| UnavailableMachines::new("/proc is not mounted"))?;
         sweep_groups();
@@ -70,7 +73,8 @@ impl Host {
         let template = Template::make(&folder.path().join("template"), &assets, &config).map_err(failed)?;
         let prefix = format!("{GROUP_PREFIX}{}-{}-{}-", process_namespace(), own.number, own.start);
         let user_ids = UserIds::of_process();
-        Ok(Self { config, runtime, template, user_ids, init: assets.join("init"), prefix, folder })
+        let egress = Egress::new(&config.egress, network);
+        Ok(Self { config, runtime, template, user_ids, init: assets.join("init"), egress, prefix, folder })
     }
 
     /// Returns a new name for a machine's control group, which no other machine of this process has.

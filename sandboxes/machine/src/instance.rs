@@ -5,11 +5,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use switchtower_container::{ContainerConfig, Ids, LaunchReport, Layer};
+use switchtower_contract::{Fault, NetworkPolicy};
 use switchtower_jail::{ControlGroup, GroupUsage};
 use switchtower_worker::private_folder::PrivateFolder;
 use switchtower_worker::spawn;
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::assets;
 use crate::client::InitClient;
+use crate::egress::{self, Egress, EgressConnections, EgressPolicy};
 use crate::host::{Host, UnavailableMachines};
 use crate::pauses::Pauses;
 use crate::template::USER;
@@ -39,6 +41,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(crate) struct Instance {
     pub(crate) client: InitClient,
     pub(crate) layers: Vec<Layer>,
+    egress: Option<Egress>,
+    /// `None`: it reaches nothing.
+    egress_connections: Mutex<Option<EgressConnections>>,
     group: ControlGroup,
     /// Of its group.
     name: String,
@@ -88,6 +93,8 @@ impl Instance {
         let mut instance = Self {
             client: InitClient::new(socket),
             layers: Vec::new(),
+            egress: host.egress.clone(),
+            egress_connections: Mutex::default(),
             group: ControlGroup::none(),
             name,
             kill_count: config.kill_count(),
@@ -129,6 +136,23 @@ impl Instance {
     /// Holds one of the places for machines until the end.
     pub(crate) fn hold(&mut self, place: OwnedSemaphorePermit) {
         self.place = Some(place);
+    }
+
+    /// Replaces what the machine reaches: by this policy, or nothing. Connections that were open before end.
+    pub(crate) fn set_egress(&self, policy: Option<EgressPolicy>) {
+        let connections = self.egress.as_ref().zip(policy);
+        let connections = connections.map(|(egress, policy)| egress.serve(self.client.clone(), &self.name, policy));
+        *self.egress_connections.lock().unwrap_or_else(PoisonError::into_inner) = connections;
+    }
+
+    /// Replaces what the machine reaches.
+    ///
+    /// # Errors
+    /// A rule of the policy cannot be kept. Nothing has changed then.
+    pub(crate) fn set_network(&self, network: &NetworkPolicy) -> Result<(), Fault> {
+        let policy = self.egress.as_ref().map(|egress| egress.policy(network)).transpose()?;
+        self.set_egress(policy);
+        Ok(())
     }
 
     /// Returns whether the machine's first process runs.
@@ -217,6 +241,12 @@ fn command(host: &Host, ids: Ids) -> Vec<String> {
     let user = if ids == Ids::Single { 0 } else { USER }.to_string();
     let mut command = vec![program.as_str(), "serve", "--listen-fd", "3", "--user-id", &user, "--group-id", &user];
     command.extend(["--sudo-socket", SUDO_SOCKET]);
+    let (port, variables) = (egress::PORT.to_string(), egress::environment());
+    let variables: Vec<String> = variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    if host.egress.is_some() {
+        command.extend(["--egress-port", &port]);
+        command.extend(variables.iter().flat_map(|variable| ["--env", variable]));
+    }
     // A container runtime does not know what the built-in one refuses.
     command.extend(host.runtime.program.is_some().then_some("--protect"));
     command.into_iter().map(str::to_owned).collect()

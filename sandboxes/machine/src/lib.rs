@@ -11,6 +11,7 @@
 //! | `instance` | one running machine: its container, its end |
 //! | `client` | HTTP to its first process and its ports |
 //! | `channel` | a command in it, with its streams |
+//! | `egress` | the proxy by which machines reach what the settings allow |
 //! | `kernel`, `program` | a kernel, and a program of each language |
 //! | `machine`, `sandbox`, `backend` | the traits of the contract |
 #![cfg(target_os = "linux")]
@@ -20,6 +21,7 @@ mod backend;
 mod channel;
 mod client;
 pub mod config;
+mod egress;
 mod files;
 mod host;
 mod instance;
@@ -42,5 +44,6 @@ mod user_ids;
 
 pub use backend::Machines;
 pub use config::{Config, Python, RuntimeChoice};
+pub use egress::{EgressNetwork, SystemNetwork};
 pub use host::UnavailableMachines;
 pub use switchtower_jail::Layer;

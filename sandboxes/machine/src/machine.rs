@@ -71,9 +71,8 @@ impl Machine for LocalMachine {
         files::has_processes(&self.instance.client()?).await
     }
 
-    async fn set_network(&self, _network: &NetworkPolicy) -> Result<(), Fault> {
-        // It reaches nothing anyway, so every policy holds.
-        self.instance.client().map(drop)
+    async fn set_network(&self, network: &NetworkPolicy) -> Result<(), Fault> {
+        self.instance.set_network(network)
     }
 
     async fn ensure_lifetime(&self, _at_least: Duration) -> Result<(), Fault> {

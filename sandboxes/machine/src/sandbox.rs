@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use switchtower_contract::{Events, Fault, InterpreterId, Limits, Machine, Maintenance, Outcome, Program, Sandbox};
+use switchtower_contract::{
+    Events, Fault, InterpreterId, Limits, Machine, Maintenance, NetworkPolicy, Outcome, Program, Sandbox,
+};
 use tokio::time::Instant;
 
 use crate::backend::Shared;
@@ -17,15 +19,17 @@ pub(crate) struct MachineSandbox {
     shared: Arc<Shared>,
     /// `None` while it is replaced.
     instance: Option<OwnedInstance>,
+    /// What its machines may reach.
+    network: NetworkPolicy,
     interpreter: Option<InterpreterId>,
     /// Somebody uses it as a machine: no program runs here any more.
     is_machine: AtomicBool,
 }
 
 impl MachineSandbox {
-    pub(crate) fn new(shared: Arc<Shared>, instance: Instance) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, instance: Instance, network: NetworkPolicy) -> Self {
         let instance = Some(OwnedInstance::new(instance));
-        Self { shared, instance, interpreter: None, is_machine: AtomicBool::new(false) }
+        Self { shared, instance, network, interpreter: None, is_machine: AtomicBool::new(false) }
     }
 
     fn instance(&self) -> Result<&OwnedInstance, Fault> {
@@ -55,7 +59,7 @@ impl Sandbox for MachineSandbox {
         if let Some(instance) = self.instance.take().and_then(OwnedInstance::into_instance) {
             instance.end().await;
         }
-        self.instance = Some(OwnedInstance::new(self.shared.start().await?));
+        self.instance = Some(OwnedInstance::new(self.shared.start(&self.network).await?));
         Ok(())
     }
 

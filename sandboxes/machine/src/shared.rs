@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use switchtower_contract::{Exit, Fault, Need, Outcome, Price, Usage};
+use switchtower_contract::{Exit, Fault, Need, NetworkPolicy, Outcome, Price, Usage};
 use tokio::time::Instant;
 
 use crate::channel::CommandEnd;
@@ -55,6 +55,11 @@ impl SharedInstance {
     /// Freezes the machine, or lets it continue.
     pub(crate) fn set_frozen(&self, frozen: bool) -> Result<bool, Fault> {
         self.with(|instance| instance.set_frozen(frozen))
+    }
+
+    /// Replaces what the machine reaches.
+    pub(crate) fn set_network(&self, network: &NetworkPolicy) -> Result<(), Fault> {
+        self.with(|instance| instance.set_network(network))?
     }
 
     /// Lowers the memory of the machine.

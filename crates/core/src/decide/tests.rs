@@ -175,6 +175,21 @@ fn no_route_falls_below_the_isolation_floor() {
     assert!(matches!(none, Err(DecideError::UnknownTier { .. })));
 }
 
+#[test]
+fn what_uses_the_internet_runs_on_a_local_machine_that_reaches_it_and_on_no_other() {
+    let request = request("import requests\nprint(requests.get('https://example.com').text)");
+    let decide_with = |internet: bool| {
+        let mut machine = status("machine", Isolation::Container, Modules::Any);
+        (machine.machine, machine.internet) = (true, internet);
+        let mut tiers = statuses();
+        tiers[2] = machine;
+        Rules::builtin().decide(&request, &analyse(&request.program), &tiers).unwrap()
+    };
+    assert_eq!(route(&decide_with(true)), ["machine"]);
+    // Where nothing reaches it, the cheapest tier reports the error.
+    assert_eq!(route(&decide_with(false)), ["wasm", "native", "machine"]);
+}
+
 fn compile(text: &str) -> Result<Rules, super::RulesError> {
     Rules::compile(&[super::rules::RuleSource { path: "x.rhai".into(), text: text.to_owned() }])
 }

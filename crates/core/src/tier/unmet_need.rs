@@ -2,7 +2,7 @@
 //! which may provide it, did not run the program.
 
 use switchtower_contract::python::HOME;
-use switchtower_contract::{Language, Modules, Need};
+use switchtower_contract::{Language, Location, Modules, Need};
 
 use super::attempt::Attempt;
 use super::{Tier, Tiers};
@@ -106,7 +106,13 @@ impl Tiers {
                     )),
                 );
             }
-            Need::Files(_) | Need::Network(_) | Need::Process(_) => add(Cost::Tier, self.remedies(true)),
+            Need::Network(_) => {
+                let machine = |tier: &Tier| tier.offer().machine && tier.offer().location == Location::Local;
+                let allow = self.iter().any(|tier| machine(tier) && !tier.offer().internet);
+                add(Cost::Package, allow.then(|| "allow local machines its host (machine.egress.allow)".to_owned()));
+                add(Cost::Tier, self.remedies(true));
+            }
+            Need::Files(_) | Need::Process(_) => add(Cost::Tier, self.remedies(true)),
             Need::Memory(_) => {
                 // A tier that stops at the request's own limit may allow more.
                 let larger = self.iter().map(|tier| tier.memory(Some(u64::MAX))).max();

@@ -5,6 +5,7 @@
 mod cleanup;
 mod commands;
 mod conformance;
+mod egress;
 mod file_service;
 mod harness;
 mod hostile;

@@ -55,6 +55,7 @@ async fn answer(services: &Services, request: Request<Incoming>) -> Response {
     match (request.method(), request.uri().path()) {
         (&Method::CONNECT, _) => tunnel::open(request).await,
         (&Method::POST, "/switchtower/channel") => channel::open(services, request).await,
+        (&Method::POST, "/switchtower/egress") => services.egress.open(request),
         _ => services.daemon.call(request.map(Body::new)).await,
     }
 }

@@ -1,9 +1,11 @@
 //! `serve`: process 1 of a machine.
 //!
 //! It serves HTTP/1.1 on an inherited Unix socket: the daemon's calls, `CONNECT 127.0.0.1:PORT` for the machine's ports, and
-//! `POST /switchtower/channel` for a program with a connection of its own. It needs no file of the machine's root.
+//! `POST /switchtower/channel` for a program with a connection of its own, and `POST /switchtower/egress` for the machine's way to
+//! the internet. It needs no file of the machine's root.
 
 mod channel;
+mod egress;
 mod launcher;
 mod listener;
 mod machine_root;
@@ -23,6 +25,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpabl
 use switchtower_container::RESERVED_PROCESSES;
 use switchtower_envd::{Daemon, DaemonOptions, Launcher, User, Users};
 
+use egress::Egress;
 use launcher::MachineLauncher;
 use machine_root::MachineRoot;
 use options::ServeOptions;
@@ -36,6 +39,7 @@ const STACK_BYTES: usize = 256 << 10;
 struct Services {
     daemon: Daemon,
     launcher: Arc<dyn Launcher>,
+    egress: Arc<Egress>,
 }
 
 /// Serves until the machine is killed.
@@ -89,7 +93,16 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> Result<(), String> {
         let listener = tokio::net::UnixListener::from_std(listener).map_err(|error| error.to_string())?;
         tokio::spawn(reaping);
         tokio::task::spawn_blocking(|| ()).await.map_err(|error| error.to_string())?;
-        let services = Arc::new(Services { daemon, launcher });
+        let egress = Arc::<Egress>::default();
+        if let Some(port) = options.egress_port {
+            let egress = egress.clone();
+            tokio::spawn(async move {
+                if let Err(error) = egress.serve(port).await {
+                    eprintln!("switchtower-init: egress: {error}");
+                }
+            });
+        }
+        let services = Arc::new(Services { daemon, launcher, egress });
         if let Some(path) = options.sudo_socket {
             let (user, services) = (options.user_id, services.clone());
             tokio::spawn(async move {

@@ -13,6 +13,8 @@ pub(super) struct ServeOptions {
     pub(super) user_home: String,
     /// Where commands of `sudo` are taken; `None`: nowhere.
     pub(super) sudo_socket: Option<String>,
+    /// The port of the loopback for connections to the internet; `None`: there are none.
+    pub(super) egress_port: Option<u16>,
     /// Variables that every program gets.
     pub(super) env: BTreeMap<String, String>,
     /// Whether this process gives up calls and files itself, because what started it has not done that.
@@ -27,6 +29,7 @@ impl ServeOptions {
             group_id: 1000,
             user_home: "/home/user".to_owned(),
             sudo_socket: None,
+            egress_port: None,
             env: BTreeMap::new(),
             is_protecting: false,
         };
@@ -45,6 +48,7 @@ impl ServeOptions {
                 "--group-id" => options.group_id = value.parse().map_err(wrong)?,
                 "--user-home" if value.starts_with('/') => options.user_home = value,
                 "--user-home" => return Err(format!("--user-home {value}: write an absolute path")),
+                "--egress-port" => options.egress_port = Some(value.parse().map_err(wrong)?),
                 "--sudo-socket" => options.sudo_socket = Some(value),
                 "--env" => {
                     let (name, value) =
@@ -78,6 +82,7 @@ mod tests {
             ("--user-home u", "--user-home"),
             ("--env A", "--env"),
             ("--port 3", "--port"),
+            ("--listen-fd 3 --egress-port 65536", "--egress-port"),
         ] {
             assert!(parse(line).unwrap_err().contains(named), "{line}");
         }
