@@ -215,7 +215,7 @@ impl Backend for Machines {
             internet: self.0.config.offers_internet,
             observes: false,
             replayable: false,
-            effectful: false,
+            effectful: !self.0.config.egress.is_empty(),
             price_per_second: None,
             max_memory: self.0.config.memory,
             max_wall: MAX_WALL,

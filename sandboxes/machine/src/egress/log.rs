@@ -52,7 +52,7 @@ impl EgressLog {
         let machine = self.machine.as_str();
         match decision {
             Ok(address) => {
-                tracing::info!(machine, ?target, %address, left_out, "egress: a machine's connection is open")
+                tracing::info!(machine, ?target, %address, left_out, "egress: a machine's connection is open");
             }
             Err(why) => tracing::info!(machine, ?target, why, left_out, "egress: a machine's connection is refused"),
         }

@@ -108,7 +108,7 @@ impl EgressPolicy {
     pub(crate) fn check_address(&self, host: &str, address: IpAddr) -> Result<(), String> {
         let address = address.to_canonical();
         if !is_public(address) {
-            return Err(format!("{host} is an address of a private network"));
+            return Err(format!("{host} leads to an address of a private network"));
         }
         let matches = |targets: &[Target]| targets.iter().any(|it| it.is_host(host) || it.is_address(address));
         if matches(&self.allow_out) {

@@ -89,7 +89,7 @@ async fn a_machine_reaches_the_allowed_hosts_through_its_proxy_and_nothing_else(
     assert_eq!(many.printed.matches("found").count(), 100, "{}", many.printed);
     for (host, why) in [
         ("evil.net", "403 evil.net:80 is not in machine.egress.allow"),
-        ("inside.example.com", "403 inside.example.com is an address of a private network"),
+        ("inside.example.com", "403 inside.example.com leads to an address of a private network"),
     ] {
         let run = machine.command("user", &request(host)).await;
         assert!(run.printed.contains(why), "{}", run.printed);

@@ -118,7 +118,7 @@ async fn what_is_not_allowed_is_refused_with_the_reason_and_its_name_is_not_look
 async fn an_allowed_name_of_a_private_network_is_refused() {
     let fixture = fixture().await;
     let answer = fixture.answer(&connect("inside.example.com:443")).await;
-    assert!(answer.starts_with("HTTP/1.1 403 inside.example.com is an address of a private network"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 403 inside.example.com leads to an address of a private network"), "{answer}");
     let answer = fixture.answer(&connect("unknown.example.com:443")).await;
     assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
     assert_eq!(*fixture.network.connected.lock().unwrap(), []);
