@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use switchtower_core::session::{Config, Session};
 
-use super::harness::{Plan, TestHarness, caller, options, run};
+use super::harness::{Plan, TestHarness, caller, options, run, run_in};
 
 fn harness() -> TestHarness {
     TestHarness::with_plan(Plan { local_machines: true, ..Plan::default() })
@@ -36,30 +36,95 @@ async fn a_session_moves_on_with_its_files_for_a_command_that_needs_the_internet
     assert_eq!(tier(&session), "e2b");
 }
 
+/// A cell that needs the internet, as its text shows.
+const FETCH: &str = "import urllib.request\nprint(urllib.request.urlopen('https://example.com').read())";
+
 #[tokio::test(start_paused = true)]
-async fn a_session_stays_where_variables_or_processes_are_and_where_it_may_not_reach_the_internet() {
+async fn the_variables_of_all_contexts_move_on_with_the_session() {
     let harness = harness();
-    let stays = async |session: &Arc<Session>| {
-        session.promote_for_command("git clone https://example.com/a.git").await.unwrap();
-        assert_eq!((tier(session).as_str(), harness.machines.sandboxes()), ("machine", 0));
+    let session = harness.open().await;
+    let other = session.open_context(switchtower_contract::Language::Python, None).await.unwrap().id;
+    assert_eq!(run(&session, "a = 1").await.transcript(), "wasm: 1");
+    session.promote_for_command("ls").await.unwrap();
+    assert_eq!(run(&session, "a += 2\nwrite /home/user/a.txt one").await.transcript(), "machine: 2");
+    assert_eq!(run_in(&session, &other, "b = 5").await.transcript(), "machine: 1");
+    let changed = switchtower_contract::Change {
+        path: "/home/user/a.txt".to_owned(),
+        content: switchtower_contract::Content::File("two".into()),
     };
-    let with_variables = harness.open().await;
-    with_variables.promote_for_command("ls").await.unwrap();
-    assert_eq!(run(&with_variables, "x = 1").await.transcript(), "machine: 1");
-    stays(&with_variables).await;
-    assert_eq!(run(&with_variables, "x").await.transcript(), "machine: 2 | = 1");
+    session.machine().unwrap().apply(&[changed]).await.unwrap();
+    session.promote_for_command("curl https://example.com").await.unwrap();
+    assert_eq!((tier(&session).as_str(), harness.local_machines.sandboxes()), ("e2b", 0));
+    assert_eq!(run(&session, "a\nread /home/user/a.txt").await.transcript(), "e2b: 3 | = 3 | two");
+    assert_eq!(run_in(&session, &other, "b").await.transcript(), "e2b: 2 | = 5");
+    assert_eq!(harness.machines.kernels(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_needs_the_internet_moves_its_session_on_and_says_so() {
+    let harness = harness();
+    // In a context in which a cell has run, in one without a cell, and in one without a kernel.
+    for before in ["x = 5", "", "-"] {
+        let session = harness.open().await;
+        session.promote_for_command("ls").await.unwrap();
+        if before != "-" {
+            assert_eq!(run(&session, before).await.result.unwrap().tier.as_str(), "machine");
+        }
+        let fetched = run(&session, FETCH).await;
+        let output = fetched.output.clone();
+        let answer = fetched.result.unwrap();
+        assert_eq!((answer.tier.as_str(), answer.note), ("e2b", None), "{output}");
+        assert!(answer.moved.unwrap().contains("network"), "{output}");
+        assert_eq!(harness.machines.kernels(), 1, "{output}");
+        session.end();
+        harness.run_maintenance(std::time::Duration::from_secs(60)).await;
+        assert_eq!((harness.machines.kernels(), harness.local_machines.kernels()), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_stays_where_its_state_or_processes_cannot_move_and_where_it_may_not_reach_the_internet() {
+    let harness = harness();
+    let stays = async |session: &Arc<Session>, why: &str| {
+        session.promote_for_command("git clone https://example.com/a.git").await.unwrap();
+        assert_eq!((tier(session).as_str(), harness.machines.sandboxes()), ("machine", 0), "{why}");
+        let answer = run(session, FETCH).await.result.unwrap();
+        assert_eq!(answer.tier.as_str(), "machine");
+        let note = answer.note.unwrap();
+        assert!(note.starts_with("the session stays in machine: ") && note.contains(why), "{note}");
+    };
+    let stuck = harness.open().await;
+    stuck.promote_for_command("ls").await.unwrap();
+    assert_eq!(run(&stuck, "x = TIER").await.transcript(), "machine: 1");
+    stays(&stuck, "x: it came out different there").await;
+    stays(&stuck, "x: it came out different there").await;
+    assert_eq!(harness.machines.log().iter().filter(|event| *event == "opened").count(), 1, "it is tried once");
+    assert_eq!(run(&stuck, "x").await.transcript(), "machine: 4 | = machine");
 
     let with_processes = harness.open().await;
     with_processes.promote_for_command("ls").await.unwrap();
     harness.local_machines.behaviour().has_processes = true;
-    stays(&with_processes).await;
+    stays(&with_processes, "processes of it run").await;
     harness.local_machines.behaviour().has_processes = false;
 
     let mut offline = options();
     offline.network.internet = Some(false);
     let offline = harness.open_with(offline).await;
     offline.promote_for_command("ls").await.unwrap();
-    stays(&offline).await;
+    stays(&offline, "it may not reach the internet").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_kernel_that_has_ended_on_the_machine_nothing_is_restored() {
+    let harness = harness();
+    let session = harness.open().await;
+    session.promote_for_command("ls").await.unwrap();
+    assert_eq!(run(&session, "x = 1").await.transcript(), "machine: 1");
+    assert!(run(&session, "exit").await.result.unwrap().restarted);
+    assert_eq!(run(&session, "y = 2").await.transcript(), "machine: 1");
+    session.promote_for_command("curl https://example.com").await.unwrap();
+    assert_eq!(run(&session, "y").await.transcript(), "e2b: 2 | = 2");
+    assert_eq!(run(&session, "x").await.transcript(), "e2b: 3 | NameError: x");
 }
 
 #[tokio::test(start_paused = true)]

@@ -124,7 +124,8 @@ impl Kernel for MachineKernel {
         }
         let truncated = output.finish().await;
         let outcome = self.machine.outcome(end, &before, truncated, output.unmet_need());
-        Ok(CellOutcome { outcome, changes: Vec::new(), tape: None, alive: true })
+        // Without its process, the state is gone.
+        Ok(CellOutcome { outcome, changes: Vec::new(), tape: None, alive: self.process.is_some() })
     }
 
     async fn run_internal(&mut self, code: &str, most: Duration) -> Result<String, Fault> {

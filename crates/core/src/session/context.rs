@@ -12,7 +12,7 @@ use super::files::{Revision, Writer};
 use super::history::History;
 use super::kernel_permits::{KernelHolder, KernelPermit};
 use super::messages::ContextInfo;
-use super::placement::{ContextPlacement, LocalKernel, PlacedKernel};
+use super::placement::{ContextPlacement, LocalKernel, PlacedKernel, RemoteKernel};
 use crate::memory::Charge;
 use crate::route::TierName;
 
@@ -210,9 +210,10 @@ impl ContextState {
         self.count
     }
 
-    /// Sets the count to zero, after a kernel on a machine has restarted.
-    pub(super) fn reset_count(&mut self) {
+    /// Records that its kernel on a machine has restarted, without the state of its cells.
+    pub(super) fn record_remote_restart(&mut self) {
         self.count = 0;
+        self.history = self.history.restart();
     }
 
     pub(super) fn history(&self) -> &History {
@@ -277,11 +278,25 @@ impl ContextState {
         }
     }
 
-    /// Places it on the session's machine, and drops its local kernel and history.
-    pub(super) fn place_remotely(&mut self, kernel: Box<dyn Kernel>) {
+    /// Places it on the session's machine, and drops its local kernel. The history is kept where `kernel` records its cells.
+    pub(super) fn place_remotely(&mut self, kernel: RemoteKernel) {
         let (count, given_up) = (self.count, self.given_up.take());
-        self.clear();
+        let history = if kernel.is_recorded { std::mem::take(&mut self.history) } else { self.history.restart() };
+        self.memory.clear();
+        *self = Self::new(history, self.memory.clone());
         (self.count, self.given_up, self.kernel) = (count, given_up, PlacedKernel::Remote(kernel));
+    }
+
+    /// Returns the history, if its kernel is on a machine and its cells are recorded.
+    pub(super) fn remote_history(&mut self) -> Option<&mut History> {
+        self.kernel.is_recorded_remote().then_some(&mut self.history)
+    }
+
+    /// Returns its kernel on a machine for a use that does not change the interpreter's state, and the history of its cells; `None` if there
+    /// is none, or its cells are not recorded.
+    pub(super) fn recorded_remote_kernel(&mut self) -> Option<(&mut Box<dyn Kernel>, &History)> {
+        let is_recorded = self.kernel.is_recorded_remote();
+        self.kernel.remote().filter(|_| is_recorded).map(|kernel| (kernel, &self.history))
     }
 
     pub(super) fn remote_kernel(&mut self) -> Option<&mut Box<dyn Kernel>> {
@@ -291,7 +306,7 @@ impl ContextState {
     /// Takes the kernel on the machine; the context is unplaced afterwards.
     pub(super) fn take_remote_kernel(&mut self) -> Option<Box<dyn Kernel>> {
         match std::mem::take(&mut self.kernel) {
-            PlacedKernel::Remote(kernel) => Some(kernel),
+            PlacedKernel::Remote(remote) => Some(remote.kernel),
             other => {
                 self.kernel = other;
                 None

@@ -88,6 +88,8 @@ pub struct MachineSlot {
     calls: tokio::sync::RwLock<()>,
     /// Set when a client has started a process on the machine: the session does not know how long it runs.
     has_processes: OnceLock<()>,
+    /// Why its state cannot move on to another machine, once that was tried.
+    stuck: OnceLock<String>,
 }
 
 impl MachineSlot {
@@ -148,6 +150,15 @@ impl MachineSlot {
     /// Records that a client has started a process on the machine.
     pub(super) fn record_processes(&self) {
         let _ = self.has_processes.set(());
+    }
+
+    /// Records that the state cannot move on to another machine, so that this is not tried again.
+    pub(super) fn set_stuck(&self, why: &str) {
+        let _ = self.stuck.set(why.to_owned());
+    }
+
+    pub(super) fn stuck(&self) -> Option<String> {
+        self.stuck.get().cloned()
     }
 
     pub(super) fn has_processes(&self) -> bool {

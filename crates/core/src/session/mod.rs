@@ -59,7 +59,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     /// The modules, lowest layer first. Modules of one layer do not use each other.
-    const LAYERS: [&[&str]; 11] = [
+    const LAYERS: [&[&str]; 12] = [
         &[
             "config",
             "files",
@@ -77,7 +77,8 @@ mod tests {
         &["contexts"],
         &["session"],
         &["leasing", "local_kernel"],
-        &["state_transfer", "onward"],
+        &["state_transfer"],
+        &["onward"],
         &["promotion"],
         &["cell"],
         &["registry"],

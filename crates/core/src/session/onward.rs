@@ -1,5 +1,10 @@
 //! The move of a session from a machine of this host on to a cloud, for what needs the internet.
+//!
+//! Files and the state of its contexts move, as far as the state can be recomputed or copied: a machine's cells are recorded for
+//! that. A session whose processes run, or part of whose state can be neither, stays.
 
+use std::collections::BTreeSet;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +15,15 @@ use tokio::time::{Instant, timeout};
 use super::context::{Context, ContextState};
 use super::leased_machine::LeasedMachine;
 use super::leasing::lease;
+use super::placement::{ContextPlacement, RemoteKernel};
 use super::session::Session;
+use super::state_transfer::{
+    ExportedState, MachineDestination, MachineFiles, export_ahead, file_corrections, open_restored,
+};
 use crate::error::Error;
 use crate::route::TierName;
+use crate::tier::Tier;
+use crate::tier::attempt::Attempt;
 
 /// Longest time of such a move.
 const MOVE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -21,81 +32,216 @@ const CALLS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of files that move.
 const MAX_FILES: u64 = 256 << 20;
 
-/// Moves a session on to a machine of one of these tiers, if none of them is that of its machine, which is one of this host.
-/// Returns the new machine; `None` if the session stays: it need not move, or part of it cannot.
-pub(super) async fn move_on(session: &Session, tiers: &[TierName], reason: &str) -> Option<Arc<dyn Machine>> {
-    let leased = session.machine_slot().get()?;
-    let is_local = |tier: &TierName| {
-        session.services().tiers().get(tier).is_some_and(|tier| tier.offer().location == Location::Local)
-    };
-    if tiers.is_empty() || tiers.contains(leased.tier()) || !is_local(leased.tier()) {
-        return None;
-    }
-    match timeout(MOVE_TIMEOUT, try_move(session, &leased, tiers)).await {
-        Ok(Ok(machine)) => {
-            let (from, session) = (leased.tier().as_str(), session.id());
-            tracing::info!(session, from, reason, "a session moved on to a cloud");
-            Some(machine)
-        }
-        Ok(Err(why)) => {
-            tracing::info!(session = session.id(), %why, reason, "a session stays on its machine");
-            None
-        }
-        Err(_) => None,
+/// Returns whether a session may move on from the machines of a tier: those of this host whose programs reach nothing outside. What has
+/// reached something there must not be run again elsewhere.
+pub(super) fn may_move_on(tier: &Tier) -> bool {
+    let offer = tier.offer();
+    offer.location == Location::Local && !offer.effectful
+}
+
+/// How an attempt to move on has ended.
+pub(super) enum Onward {
+    /// The session has no machine of this host, or its tier is one of those that may be used.
+    NotNeeded,
+    Moved(Arc<dyn Machine>),
+    /// The session stays on its machine; the error says why.
+    Stays(Error),
+}
+
+/// Moves a session on to a machine of one of these tiers for a command. Returns the new machine; `None` if the session stays.
+pub(super) async fn move_on_for_command(session: &Session, tiers: &[TierName]) -> Option<Arc<dyn Machine>> {
+    match move_on(session, None, tiers, "a command that needs the internet", &mut Vec::new()).await {
+        Onward::Moved(machine) => Some(machine),
+        Onward::NotNeeded | Onward::Stays(_) => None,
     }
 }
 
-async fn try_move(
+/// Moves a session on to a machine of one of these tiers, if none of them is that of its machine. `own`: the context of the cell that
+/// needs it, with its state.
+pub(super) async fn move_on(
     session: &Session,
-    leased: &Arc<LeasedMachine>,
+    own: Option<(&Context, &mut ContextState)>,
     tiers: &[TierName],
-) -> Result<Arc<dyn Machine>, Error> {
-    let stays = |why: &str| Error::NotMovable { reason: format!("the session stays on {}: {why}", leased.tier()) };
-    if session.network().internet == Some(false) {
-        return Err(stays("it may not reach the internet"));
+    reason: &str,
+    attempts: &mut Vec<Attempt>,
+) -> Onward {
+    let Some(leased) = session.machine_slot().get().filter(|leased| !tiers.contains(leased.tier())) else {
+        return Onward::NotNeeded;
+    };
+    let Some(tier) = session.services().tiers().get(leased.tier()).filter(|tier| !tiers.is_empty() && is_local(tier))
+    else {
+        return Onward::NotNeeded;
+    };
+    let stays = |why: &str| Error::NotMovable { reason: format!("the session stays in {}: {why}", leased.tier()) };
+    let moved = if may_move_on(tier) {
+        let onward = OnwardMove { session, leased: &leased, stays: &stays };
+        let moved = timeout(MOVE_TIMEOUT, onward.run(own, tiers, attempts)).await;
+        moved.unwrap_or_else(|_| Err(stays("the move took too long")))
+    } else {
+        Err(stays("its programs may have had effects outside, which would happen twice"))
+    };
+    let (id, from) = (session.id(), leased.tier().as_str());
+    match moved {
+        Ok(machine) => {
+            tracing::info!(session = id, from, reason, "a session moved on to a cloud");
+            Onward::Moved(machine)
+        }
+        Err(why) => {
+            tracing::info!(session = id, from, %why, reason, "a session stays on its machine");
+            Onward::Stays(why)
+        }
     }
-    let mut machine_move = session.machine_slot().begin_move().await;
-    if !machine_move.existing().is_some_and(|current| Arc::ptr_eq(current, leased)) {
-        return session.machine().ok_or_else(|| session.not_running());
-    }
-    let contexts = session.contexts().all();
-    // A session that cannot move is found before a machine is leased.
-    drop(movable(leased, &contexts, stays).await?);
-    let deadline = Instant::now() + MOVE_TIMEOUT;
-    let next = lease(session, tiers, deadline, &mut Vec::new(), stays("no cloud is available")).await?;
-    // From here on no call of a client changes anything on the machine.
-    let held = timeout(CALLS_TIMEOUT, session.machine_slot().hold_calls()).await;
-    let _held = held.map_err(|_| stays("a call of its client runs"))?;
-    let states = movable(leased, &contexts, stays).await?;
-    let files = leased.machine().export_files(MAX_FILES).await.map_err(|fault| stays(&fault.detail()))?;
-    next.apply(&files).await.map_err(|fault| Error::from_fault(next.tier(), &fault))?;
-    for mut state in states {
-        // No cell has run in it.
-        drop(state.take_remote_kernel());
-    }
-    let machine = Arc::clone(next.machine());
-    if let Some(before) = machine_move.complete(Arc::new(next)) {
-        before.give_back().await;
-    }
-    Ok(machine)
 }
 
-/// Returns the states of the contexts, locked, if nothing but files is on the machine.
-async fn movable<'a>(
-    leased: &LeasedMachine,
-    contexts: &'a [Arc<Context>],
-    stays: impl Fn(&str) -> Error,
-) -> Result<Vec<MutexGuard<'a, ContextState>>, Error> {
-    if leased.machine().has_processes().await.map_err(|fault| stays(&fault.detail()))? {
-        return Err(stays("processes of it run"));
-    }
-    let mut states = Vec::new();
-    for context in contexts {
-        let state = context.try_lock().map_err(|_| stays("a cell runs"))?;
-        if state.count() > 0 || !state.history().is_empty() {
-            return Err(stays("cells have run, whose variables are there"));
+fn is_local(tier: &Tier) -> bool {
+    tier.offer().location == Location::Local
+}
+
+/// A context and its state, which nothing else changes meanwhile.
+struct HeldContext<'a> {
+    context: &'a Context,
+    state: HeldState<'a>,
+    /// `None`: no cell has run.
+    exported: Option<ExportedState>,
+}
+
+enum HeldState<'a> {
+    Locked(MutexGuard<'a, ContextState>),
+    /// The running cell's.
+    Own(&'a mut ContextState),
+}
+
+impl Deref for HeldState<'_> {
+    type Target = ContextState;
+
+    fn deref(&self) -> &ContextState {
+        match self {
+            Self::Locked(state) => state,
+            Self::Own(state) => state,
         }
-        states.push(state);
     }
-    Ok(states)
+}
+
+impl DerefMut for HeldState<'_> {
+    fn deref_mut(&mut self) -> &mut ContextState {
+        match self {
+            Self::Locked(state) => state,
+            Self::Own(state) => state,
+        }
+    }
+}
+
+struct OnwardMove<'a> {
+    session: &'a Session,
+    /// The machine of this host.
+    leased: &'a Arc<LeasedMachine>,
+    /// Returns the error that says why the session stays.
+    stays: &'a (dyn Fn(&str) -> Error + Sync),
+}
+
+impl OnwardMove<'_> {
+    async fn run(
+        &self,
+        own: Option<(&Context, &mut ContextState)>,
+        tiers: &[TierName],
+        attempts: &mut Vec<Attempt>,
+    ) -> Result<Arc<dyn Machine>, Error> {
+        let session = self.session;
+        if session.network().internet == Some(false) {
+            return Err((self.stays)("it may not reach the internet"));
+        }
+        if let Some(why) = session.machine_slot().stuck() {
+            return Err((self.stays)(&why));
+        }
+        let mut machine_move = session.machine_slot().begin_move().await;
+        if !machine_move.existing().is_some_and(|current| Arc::ptr_eq(current, self.leased)) {
+            return session.machine().ok_or_else(|| session.not_running());
+        }
+        // From here on no call of a client changes anything on the machine.
+        let held = timeout(CALLS_TIMEOUT, session.machine_slot().hold_calls()).await;
+        let _held = held.map_err(|_| (self.stays)("a call of its client runs"))?;
+        if self.leased.machine().has_processes().await.map_err(|fault| (self.stays)(&fault.detail()))? {
+            return Err((self.stays)("processes of it run"));
+        }
+        // A session that cannot move is found before a machine is leased.
+        let all = session.contexts().all();
+        let mut contexts = self.hold(&all, own, tiers).await?;
+        let files =
+            self.leased.machine().export_files(MAX_FILES).await.map_err(|fault| (self.stays)(&fault.detail()))?;
+        let none = (self.stays)("no cloud is available");
+        let next = lease(session, tiers, Instant::now() + MOVE_TIMEOUT, attempts, none).await?;
+        let failed = |fault| Error::from_fault(next.tier(), &fault);
+        next.apply(&files).await.map_err(failed)?;
+        let mut touched = BTreeSet::new();
+        let mut kernels = Vec::new();
+        for held in &mut contexts {
+            touched.extend(held.state.history().touched_paths().iter().cloned());
+            let kernel = self.restored(held, &next).await;
+            if let Err(Error::NotMovable { reason }) = &kernel {
+                // It would end the same way the next time.
+                session.machine_slot().set_stuck(reason);
+            }
+            kernels.push(kernel?);
+        }
+        // Cells that ran again may have changed them.
+        if kernels.iter().any(Option::is_some) {
+            next.apply(&file_corrections(&touched, files)).await.map_err(failed)?;
+        }
+        let machine = Arc::clone(next.machine());
+        // Nothing is awaited until all of it is on the new machine, so the move cannot be interrupted halfway.
+        let before = machine_move.complete(Arc::new(next));
+        for (mut held, kernel) in contexts.into_iter().zip(kernels) {
+            drop(held.state.take_remote_kernel());
+            if let Some(kernel) = kernel {
+                held.state.place_remotely(RemoteKernel { kernel, is_recorded: false });
+            }
+        }
+        if let Some(before) = before {
+            before.give_back().await;
+        }
+        Ok(machine)
+    }
+
+    /// Returns the contexts with their exported states, held until the move has ended.
+    async fn hold<'b>(
+        &self,
+        all: &'b [Arc<Context>],
+        own: Option<(&'b Context, &'b mut ContextState)>,
+        tiers: &[TierName],
+    ) -> Result<Vec<HeldContext<'b>>, Error> {
+        let to = tiers.first().ok_or_else(|| (self.stays)("no cloud may be used"))?;
+        let mut held = Vec::new();
+        if let Some((context, state)) = own {
+            held.push((context, HeldState::Own(state)));
+        }
+        let own_id = held.first().map(|(context, _)| context.id().to_owned());
+        for context in all.iter().filter(|context| own_id.as_deref() != Some(context.id())) {
+            let state = context.try_lock().map_err(|_| (self.stays)("a cell runs"))?;
+            held.push((context, HeldState::Locked(state)));
+        }
+        let mut exported = Vec::new();
+        for (context, mut state) in held {
+            let ahead = export_ahead(self.session, context, &mut state, to).await;
+            let ahead = ahead.map_err(|error| (self.stays)(&error.to_string()))?;
+            exported.push(HeldContext { context, state, exported: ahead });
+        }
+        Ok(exported)
+    }
+
+    /// Restores a context in a kernel of the next machine; `None`: no cell has run in it, so that its next cell opens one.
+    async fn restored(
+        &self,
+        held: &mut HeldContext<'_>,
+        next: &LeasedMachine,
+    ) -> Result<Option<Box<dyn switchtower_contract::Kernel>>, Error> {
+        // The plan of the running cell opens a kernel only where the context had none.
+        let is_running = matches!(held.state, HeldState::Own(_)) && held.state.placement() == ContextPlacement::Remote;
+        if held.exported.is_none() && !is_running {
+            return Ok(None);
+        }
+        let tier = self.session.services().tier(next.tier())?;
+        let is_online = self.session.network().is_open();
+        let destination = MachineDestination { tier, machine: next, files: MachineFiles::Absent, is_online };
+        open_restored(self.session, held.context, &mut held.state, held.exported.as_ref(), &destination).await.map(Some)
+    }
 }

@@ -39,7 +39,14 @@ pub(super) enum PlacedKernel {
     #[default]
     None,
     Local(LocalKernel),
-    Remote(Box<dyn Kernel>),
+    Remote(RemoteKernel),
+}
+
+/// A kernel on the session's machine.
+pub(super) struct RemoteKernel {
+    pub(super) kernel: Box<dyn Kernel>,
+    /// Whether its cells are recorded: from a machine of this host, the state may move on.
+    pub(super) is_recorded: bool,
 }
 
 /// A placement in a local tier.
@@ -78,6 +85,11 @@ impl PlacedKernel {
         matches!(self, Self::Remote(_))
     }
 
+    /// Returns whether it is on a machine and its cells are recorded.
+    pub(super) fn is_recorded_remote(&self) -> bool {
+        matches!(self, Self::Remote(RemoteKernel { is_recorded: true, .. }))
+    }
+
     pub(super) fn local(&self) -> Option<&LocalKernel> {
         match self {
             Self::Local(local) => Some(local),
@@ -92,7 +104,7 @@ impl PlacedKernel {
 
     pub(super) fn remote(&mut self) -> Option<&mut Box<dyn Kernel>> {
         match self {
-            Self::Remote(kernel) => Some(kernel),
+            Self::Remote(remote) => Some(&mut remote.kernel),
             Self::None | Self::Local(_) => None,
         }
     }

@@ -13,11 +13,11 @@ use super::files::Files;
 use super::history::NotReplayable;
 use super::leased_machine::{LeasedMachine, MachineMove};
 use super::leasing::lease;
-use super::onward::move_on;
+use super::onward::{may_move_on, move_on_for_command};
+use super::placement::RemoteKernel;
 use super::session::Session;
 use super::state_transfer::{
-    Destination, ExportedState, MachineDestination, MachineFiles, export_ahead, file_corrections, restore_exported,
-    transfer,
+    ExportedState, MachineDestination, MachineFiles, export_ahead, file_corrections, open_restored,
 };
 use crate::error::Error;
 use crate::request::Request;
@@ -75,7 +75,7 @@ impl Session {
         self.lifetime().touch();
         let tiers = self.machine_tiers(line)?;
         match self.machine() {
-            Some(machine) => Ok(move_on(self, &tiers, "a command that needs the internet").await.unwrap_or(machine)),
+            Some(machine) => Ok(move_on_for_command(self, &tiers).await.unwrap_or(machine)),
             None => self.promote_to(tiers, "a command").await,
         }
     }
@@ -210,12 +210,13 @@ async fn move_session(
     // Everything is on the machine now. Nothing is awaited from here on, so the move cannot be interrupted halfway.
     tracing::info!(session = session.id(), tier = tier.name().as_str(), reason, "a session moved to a machine");
     let _none = machine_move.complete(Arc::clone(&machine));
+    let is_recorded = may_move_on(tier);
     session.files().drop_contents();
     if let Some(kernel) = kernel {
-        state.place_remotely(kernel);
+        state.place_remotely(RemoteKernel { kernel, is_recorded });
     }
     for mut other in others {
-        other.state.place_remotely(other.kernel);
+        other.state.place_remotely(RemoteKernel { kernel: other.kernel, is_recorded });
     }
     Ok(())
 }
@@ -237,34 +238,8 @@ async fn move_to_existing(
     let destination =
         MachineDestination { tier, machine, files: MachineFiles::InUse, is_online: session.network().is_open() };
     let kernel = open_restored(session, context, state, None, &destination).await?;
-    state.place_remotely(kernel);
+    state.place_remotely(RemoteKernel { kernel, is_recorded: may_move_on(tier) });
     Ok(())
-}
-
-/// Opens a kernel on the machine and restores a context's state in it, which is exported now unless it has been. If that
-/// fails, the kernel is closed.
-async fn open_restored(
-    session: &Session,
-    context: &Context,
-    state: &mut ContextState,
-    exported: Option<&ExportedState>,
-    destination: &MachineDestination<'_>,
-) -> Result<Box<dyn Kernel>, Error> {
-    let opened =
-        destination.machine.open_kernel(context.language(), &context.kernel_options(&session.options().env)).await;
-    let mut kernel = opened.map_err(|fault| Error::from_fault(destination.tier.name(), &fault))?;
-    let destination = Destination::Machine(destination);
-    let restored = match exported {
-        Some(exported) => restore_exported(context, state, exported, &destination, &mut kernel).await,
-        None => transfer(session, context, state, &destination, &mut kernel).await,
-    };
-    match restored {
-        Ok(()) => Ok(kernel),
-        Err(error) => {
-            drop(kernel.close().await);
-            Err(error)
-        }
-    }
 }
 
 /// A context whose state has been restored in a kernel of the machine.

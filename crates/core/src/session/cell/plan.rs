@@ -42,6 +42,8 @@ pub(super) enum MachineAccess {
 pub(super) struct Situation {
     pub(super) placement: ContextPlacement,
     pub(super) machine: MachineAccess,
+    /// The tier of its machine, if that is one of this host.
+    pub(super) local_machine: Option<TierName>,
     /// Set if the context's kernel was given up since the last cell.
     pub(super) given_up: Option<GivenUp>,
     /// Whether an earlier cell lacked something that only a machine has, in a kernel that it could not leave.
@@ -59,6 +61,8 @@ pub(super) enum Step {
     RunLocal(LocalLeg),
     /// Move the context to the session's machine, after leasing one from these tiers if the session has none.
     Promote(Vec<TierName>),
+    /// Move the session on from its machine of this host to one of these tiers; stay there if part of it cannot.
+    MoveOn(Vec<TierName>),
     /// Run the cell in its kernel on the machine.
     RunRemote,
 }
@@ -79,12 +83,14 @@ pub(super) fn plan(route: &[OfferedLeg], situation: &Situation) -> Steps {
     if let Some(given_up) = &situation.given_up {
         return [Step::ReportGivenUp(given_up.clone())].into();
     }
-    if situation.placement == ContextPlacement::Remote {
-        return [Step::RunRemote].into();
-    }
     let machines = machines(route);
+    let here = situation.local_machine.as_ref().filter(|here| !machines.is_empty() && !machines.contains(here));
+    let moves_on = here.map(|_| Step::MoveOn(machines.clone()));
+    if situation.placement == ContextPlacement::Remote {
+        return moves_on.into_iter().chain([Step::RunRemote]).collect();
+    }
     if situation.machine == MachineAccess::Leased {
-        return [Step::Promote(machines), Step::RunRemote].into();
+        return moves_on.into_iter().chain([Step::Promote(machines), Step::RunRemote]).collect();
     }
     let local = local_legs(route, situation, !machines.is_empty());
     let mut steps = Steps::new();
@@ -179,7 +185,7 @@ mod tests {
     }
 
     fn situation(placed: &str, machine: MachineAccess) -> Situation {
-        Situation { placement: placement(placed), machine, given_up: None, needs_machine: false }
+        Situation { placement: placement(placed), machine, local_machine: None, given_up: None, needs_machine: false }
     }
 
     fn names(tiers: &[TierName]) -> String {
@@ -194,6 +200,7 @@ mod tests {
             Step::RunLocal(LocalLeg { tier, budget: Some(Duration::MAX) }) => tier.to_string(),
             Step::RunLocal(LocalLeg { tier, budget: Some(budget) }) => format!("{tier}:{}", budget.as_secs()),
             Step::Promote(tiers) => format!("promote({})", names(tiers)),
+            Step::MoveOn(tiers) => format!("move_on({})", names(tiers)),
             Step::RunRemote => "remote".to_owned(),
         };
         steps.iter().map(step).collect::<Vec<_>>().join(" ")

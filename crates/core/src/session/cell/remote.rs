@@ -66,6 +66,9 @@ impl CellRun<'_> {
         cell: &Cell,
         limits: &Limits,
     ) -> Result<Result<RemoteEnd, Fault>, Error> {
+        if let Some(history) = self.state.remote_history() {
+            history.begin(cell, None);
+        }
         let Some(kernel) = self.state.remote_kernel() else { return Err(self.session.not_running()) };
         let mut attempt = AttemptRecorder::new(tier.name(), self.attempts);
         attempt.start();
@@ -74,7 +77,9 @@ impl CellRun<'_> {
                 attempt.finish(ran.outcome.exit.name(), None);
                 let restarted = ran.outcome.exit == Exit::Killed || !ran.alive;
                 if restarted {
-                    self.state.reset_count();
+                    self.state.record_remote_restart();
+                } else if let Some(history) = self.state.remote_history() {
+                    history.record(cell.clone(), None, &ran);
                 }
                 if !ran.alive {
                     drop(self.state.take_remote_kernel());
@@ -83,6 +88,10 @@ impl CellRun<'_> {
             }
             Err(fault) => {
                 attempt.finish(fault.name(), Some(fault.detail()));
+                // It is not known whether one that was lost has run.
+                if let Some(history) = self.state.remote_history().filter(|_| !matches!(fault, Fault::Lost { .. })) {
+                    history.cancel();
+                }
                 self.relay.discard_attempt();
                 Ok(Err(fault))
             }

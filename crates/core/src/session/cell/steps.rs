@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::super::context::{Context, ContextState, GivenUp};
+use super::super::onward::{Onward, move_on};
 use super::super::placement::Rebuild;
 use super::super::promotion::{Promotion, move_context};
 use super::super::session::Session;
@@ -76,6 +77,8 @@ struct Progress {
     moved: Option<String>,
     /// The local tier of the context, or the first one of the plan.
     first_tier: Option<TierName>,
+    /// Why the session stays on a machine that lacks what the cell needs.
+    note: Option<String>,
     started: Instant,
 }
 
@@ -88,7 +91,7 @@ impl CellRun<'_> {
         let mut steps = plan(&self.offered(&decision.route), &self.situation());
         let first_tier = self.state.local_tier().or_else(|| first_local(&steps)).cloned();
         let reason = decision.reason.clone();
-        let mut progress = Progress { reason, moved: None, first_tier, started: Instant::now() };
+        let mut progress = Progress { reason, moved: None, first_tier, note: None, started: Instant::now() };
         while let Some(step) = steps.pop_front() {
             match step {
                 Step::ReportGivenUp(given_up) => return Ok(self.report_given_up(given_up)),
@@ -102,6 +105,7 @@ impl CellRun<'_> {
                     Next::Steps(left) => steps = left,
                 },
                 Step::Promote(tiers) => self.promote_step(&tiers, &mut progress).await?,
+                Step::MoveOn(tiers) => self.move_on_step(&tiers, &mut progress).await,
                 Step::RunRemote => return self.run_remote_step(progress).await,
             }
         }
@@ -121,11 +125,14 @@ impl CellRun<'_> {
     }
 
     fn situation(&self) -> Situation {
-        let machine =
-            if self.session.machine_slot().get().is_some() { MachineAccess::Leased } else { MachineAccess::Allowed };
+        let leased = self.session.machine_slot().tier();
+        let machine = if leased.is_some() { MachineAccess::Leased } else { MachineAccess::Allowed };
+        let tiers = self.session.services().tiers();
+        let is_here = |tier: &TierName| tiers.get(tier).is_some_and(|tier| tier.offer().location == Location::Local);
         Situation {
             placement: self.state.placement(),
             machine,
+            local_machine: leased.filter(is_here),
             given_up: self.state.given_up().cloned(),
             needs_machine: self.state.pending_need().is_some(),
         }
@@ -167,6 +174,16 @@ impl CellRun<'_> {
         self.promote(tiers, &progress.reason).await?;
         progress.moved = Some(progress.reason.clone());
         Ok(())
+    }
+
+    async fn move_on_step(&mut self, tiers: &[TierName], progress: &mut Progress) {
+        let own = Some((self.context, &mut *self.state));
+        match move_on(self.session, own, tiers, &progress.reason, self.attempts).await {
+            Onward::NotNeeded => {}
+            Onward::Moved(_) => progress.moved = Some(progress.reason.clone()),
+            // Nothing of it is lost, and the cell may not need what its text names.
+            Onward::Stays(why) => progress.note = Some(why.to_string()),
+        }
     }
 
     async fn run_local_step(&mut self, leg: &LocalLeg, left: Steps, progress: &mut Progress) -> Result<Next, Error> {
@@ -228,7 +245,7 @@ impl CellRun<'_> {
             }
             ran = self.run_remote() => ran?,
         };
-        Ok(CellEnd { outcome, tier, moved: progress.moved, restarted, note: None })
+        Ok(CellEnd { outcome, tier, moved: progress.moved, restarted, note: progress.note })
     }
 }
 

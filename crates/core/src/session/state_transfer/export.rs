@@ -1,4 +1,4 @@
-//! The export of a context's state from its local kernel.
+//! The export of a context's state from its kernel: a local one, or one on a machine of this host.
 //!
 //! A kernel that can be rebuilt is dropped after the export, because the export moves objects in memory and its state would no
 //! longer be the one that the history leads to. A kernel that cannot be rebuilt is kept. The export affects it as `pickle`
@@ -33,14 +33,17 @@ pub(super) async fn export(
     context: &Context,
     state: &mut ContextState,
 ) -> Result<ExportedState, KernelUnavailable> {
+    let last_cell = state.count();
+    let code = export_code(session, context);
+    if let Some((kernel, history)) = state.recorded_remote_kernel() {
+        return run_export(kernel.as_mut(), &code, history, last_cell).await;
+    }
     let placed = match state.placement() {
         ContextPlacement::Local { tier, rebuild } => session.services().tiers().get(&tier).map(|tier| (tier, rebuild)),
         ContextPlacement::Unplaced | ContextPlacement::Remote => None,
     };
-    let last_cell = state.count();
     let none = NotReplayable::new(last_cell, "no local tier has its kernel");
     let (tier, rebuild) = placed.ok_or(KernelUnavailable::NotReplayable(none))?;
-    let code = export_code(session, context);
     if rebuild == Rebuild::Never
         && let Some((kernel, history)) = state.local_kernel(tier.name())
     {

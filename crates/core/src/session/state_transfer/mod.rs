@@ -167,6 +167,32 @@ pub(super) async fn restore_exported(
     })
 }
 
+/// Opens a kernel on the machine and restores a context's state in it, which is exported now unless it has been. If that
+/// fails, the kernel is closed.
+pub(super) async fn open_restored(
+    session: &Session,
+    context: &Context,
+    state: &mut ContextState,
+    exported: Option<&ExportedState>,
+    destination: &MachineDestination<'_>,
+) -> Result<Box<dyn Kernel>, Error> {
+    let opened =
+        destination.machine.open_kernel(context.language(), &context.kernel_options(&session.options().env)).await;
+    let mut kernel = opened.map_err(|fault| Error::from_fault(destination.tier.name(), &fault))?;
+    let destination = Destination::Machine(destination);
+    let restored = match exported {
+        Some(exported) => restore_exported(context, state, exported, &destination, &mut kernel).await,
+        None => transfer(session, context, state, &destination, &mut kernel).await,
+    };
+    match restored {
+        Ok(()) => Ok(kernel),
+        Err(error) => {
+            drop(kernel.close().await);
+            Err(error)
+        }
+    }
+}
+
 /// Returns the changes that set the files to those of the session after its cells were run again: all existing files, and
 /// before them the removal of files that the cells create and that were removed since.
 pub(super) fn file_corrections(touched: &BTreeSet<String>, files: Vec<Change>) -> Vec<Change> {
