@@ -51,6 +51,8 @@ pub use clouds::check_accounts;
 pub use clouds::cloud_account;
 use machine::MachineTier;
 pub use machine::check_machines;
+#[cfg(feature = "machine")]
+pub use machine::machine_roots;
 use native::NativeTier;
 pub use native::{IndependentWorkers, check_native};
 use wasm::WasmTier;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use switchtower_contract::Backend;
 use switchtower_core::tier::AbsentTier;
 use switchtower_core::tier::late::LateBackend;
-use switchtower_machine::{Machines, Python, RuntimeChoice, UnavailableMachines};
+use switchtower_machine::{Limits, Machines, Python, Roots, RuntimeChoice, UnavailableMachines};
 use tokio::task::JoinHandle;
 
 use super::{MachineReport, NamedBackend, TierBackend, TierStart};
@@ -93,6 +93,8 @@ fn settings(config: &Config, has_cloud: bool) -> switchtower_machine::Config {
             program => RuntimeChoice::Program(PathBuf::from(program)),
         },
         root: machine.root.clone(),
+        roots: machine_roots(config),
+        root_limits: Limits { bytes: machine.max_root_bytes, files: machine.max_root_files },
         scratch: machine.scratch_folder.clone().unwrap_or(defaults.scratch),
         memory: machine.memory,
         processors: (machine.processors > 0.0).then_some(machine.processors),
@@ -104,6 +106,12 @@ fn settings(config: &Config, has_cloud: bool) -> switchtower_machine::Config {
         offers_internet: !machine.egress.allow.is_empty() && !has_cloud,
         python: python(config),
     }
+}
+
+/// Returns the imported root file systems of machines; `None`: there is no folder for them, because neither a setting nor the
+/// environment names one.
+pub fn machine_roots(config: &Config) -> Option<Roots> {
+    config.machine.roots_folder.clone().or_else(Roots::default_folder).map(Roots::new)
 }
 
 /// Returns the Python of the scientific tier, where it is installed: machines have the same packages.

@@ -1,6 +1,6 @@
 //! The command line: parses arguments, runs a command, returns its exit code.
 
-#[cfg(not(all(feature = "e2b", feature = "fake")))]
+#[cfg(not(all(feature = "e2b", feature = "fake", feature = "machine")))]
 mod absent;
 mod bench;
 mod breaker;
@@ -15,6 +15,8 @@ mod explain;
 mod fake;
 mod fuzz_proof;
 mod input;
+#[cfg(feature = "machine")]
+mod machine;
 #[cfg(feature = "e2b")]
 mod operator;
 #[cfg(not(feature = "e2b"))]
@@ -41,10 +43,14 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{Log, LogFormat, SettingsSource};
 #[cfg(not(feature = "fake"))]
 use absent::Absent as FakeE2b;
+#[cfg(not(feature = "machine"))]
+use absent::Absent as Machine;
 #[cfg(not(feature = "e2b"))]
 use absent::Absent as Template;
 #[cfg(feature = "fake")]
 use fake::FakeE2b;
+#[cfg(feature = "machine")]
+use machine::Machine;
 #[cfg(feature = "e2b")]
 use template::Template;
 
@@ -88,6 +94,8 @@ enum Command {
     Bench(bench::Bench),
     /// Show or check the template that the cloud tier expects: its tag, its files, and whether the cloud has it.
     Template(Template),
+    /// Import, list or remove root file systems for local machines.
+    Machine(Machine),
     /// Show the circuit breakers of a running server, or close one.
     Breaker(breaker::Breaker),
     /// Show the counts and bars of a running server's result cache, or lift the bars.
@@ -142,6 +150,10 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Template(template) => template.template(source),
         #[cfg(not(feature = "e2b"))]
         Command::Template(template) => template.refuse("the cloud tiers", "the Cargo feature `e2b`"),
+        #[cfg(feature = "machine")]
+        Command::Machine(machine) => machine.machine(source),
+        #[cfg(not(feature = "machine"))]
+        Command::Machine(machine) => machine.refuse("local machines", "the Cargo feature `machine`"),
         Command::Breaker(breaker) => breaker.breaker(source),
         Command::Cache(cache) => cache.cache(source),
         #[cfg(feature = "fake")]

@@ -18,9 +18,17 @@ pub struct LocalMachines {
     /// runc, by its name or path: `runc`, `crun`. `runsc`, `kata` and `krun` are refused: their programs cannot accept the
     /// connections of a socket that they inherit.
     pub runtime: String,
-    /// The folder of the machines' root file system, as `docker export` writes one. Not set: `/usr` of this host, read-only,
-    /// and a made `/etc`.
+    /// The machines' root file system: a folder that `switchtower machine root import` has made, a folder with an unpacked root
+    /// file system, or an image layout, which is unpacked once. Not set: `/usr` of this host, read-only, and a made `/etc`.
     pub root: Option<PathBuf>,
+    /// The folder of imported root file systems and unpacked image layouts. Not set: `switchtower/machine-roots` in
+    /// `XDG_DATA_HOME`, by default `~/.local/share`.
+    pub roots_folder: Option<PathBuf>,
+    /// Most bytes of an imported root file system, and of the archives that it is unpacked from, before compression; at least 1MiB.
+    #[serde(with = "byte_size")]
+    pub max_root_bytes: u64,
+    /// Most files, folders and links of an imported root file system, those of lower layers included; at least 100.
+    pub max_root_files: u64,
     /// The folder for the files of machines' starts. Not set: one in the system's folder for temporary files.
     pub scratch_folder: Option<PathBuf>,
     /// Machines at once, at least 1, at most 2000. Each caller's share is `sessions.max_machines_per_caller`.
@@ -72,6 +80,8 @@ impl LocalMachines {
             .or_else(|| least("processes", self.processes, 16, "16"))
             .or_else(|| least("disk", self.disk, 1 << 20, "1MiB"))
             .or_else(|| least("files", self.files, 1000, "1000"))
+            .or_else(|| least("max_root_bytes", self.max_root_bytes, 1 << 20, "1MiB"))
+            .or_else(|| least("max_root_files", self.max_root_files, 100, "100"))
     }
 }
 
@@ -82,6 +92,9 @@ impl Default for LocalMachines {
             tier: "machine".into(),
             runtime: BUILT_IN.to_owned(),
             root: None,
+            roots_folder: None,
+            max_root_bytes: 16 << 30,
+            max_root_files: 1_000_000,
             scratch_folder: None,
             max_machines: 100,
             memory: 1 << 30,

@@ -10,6 +10,7 @@ use switchtower_contract::{
     Backend, Fault, Isolation, Kernels, Language, Location, Modules, NetworkPolicy, Offer, Sandbox, Spec,
 };
 use switchtower_jail::Layer;
+use switchtower_machine_image::{RootFileSystem, exists_inside};
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::config::{Config, RuntimeChoice};
@@ -91,12 +92,12 @@ impl Machines {
     /// As [`new`](Self::new).
     pub fn with_network(config: Config, network: Arc<dyn EgressNetwork>) -> Result<Self, UnavailableMachines> {
         let runtime = FoundRuntime::find(&config.runtime).map_err(UnavailableMachines::new)?;
-        if let Some(root) = config.root.as_deref().filter(|root| !root.is_dir()) {
-            let reason = format!("the root file system {} does not exist", root.display());
-            let remedy = Some("`docker export CONTAINER | tar -x -C FOLDER` makes one".to_owned());
-            return Err(UnavailableMachines { reason, remedy });
-        }
-        let expected = expected(&config);
+        let unpacked = config.root.as_deref().map(RootFileSystem::unpacked).transpose()?;
+        let expected = match unpacked {
+            Some(None) => anything(),
+            Some(Some(root)) => expected(&config, Some(&root)),
+            None => expected(&config, None),
+        };
         let places = Arc::new(Semaphore::new(config.max_machines));
         let (compiled, started, isolation) = (Arc::default(), OnceCell::new(), runtime.isolation);
         Ok(Self(Arc::new(Shared { config, network, expected, isolation, compiled, places, started })))
@@ -176,19 +177,28 @@ async fn begin(config: Config, network: Arc<dyn EgressNetwork>) -> Result<Starte
     let host = Arc::new(host);
     let first = Instance::start(&host).await?;
     let layers = first.layers.clone();
-    let tested = self_test::run(&first.client).await;
+    let tested = self_test::run(&first.client, host.root.is_some()).await;
     first.end().await;
     let found = tested?;
     let runtime = runtime_id(&host, &found);
     Ok(Started { host, found, layers, runtime })
 }
 
+/// Returns what machines may have whose image is not unpacked yet. What it does not have is refused by the first machine.
+fn anything() -> Found {
+    use Language::{Bash, C, Cpp, JavaScript, Python, TypeScript};
+    Found { languages: vec![Python, JavaScript, TypeScript, Bash, C, Cpp], ..Found::default() }
+}
+
 /// Returns what machines will probably have: the languages whose programs are on this host or in their root.
-fn expected(config: &Config) -> Found {
-    let root = config.root.as_deref().unwrap_or(Path::new("/"));
+fn expected(config: &Config, root: Option<&RootFileSystem>) -> Found {
+    let path = root.and_then(|root| root.env.iter().find(|(name, _)| name == "PATH"));
+    let folders = path.map_or("/usr/local/bin:/usr/bin:/bin", |(_, value)| value);
+    let root = root.map_or(Path::new("/"), |root| &root.folder);
     let has = |programs: &[&str]| {
-        let folders = ["usr/local/bin", "usr/bin", "bin"];
-        programs.iter().any(|program| folders.iter().any(|folder| root.join(folder).join(program).exists()))
+        let is_there =
+            |program: &&str| folders.split(':').any(|folder| exists_inside(root, Path::new(folder).join(program)));
+        programs.iter().any(is_there)
     };
     let own_python = config.root.is_none() && config.python.is_some();
     let mut languages = Vec::new();
@@ -246,6 +256,10 @@ impl Backend for Machines {
 fn runtime_id(host: &Host, found: &Found) -> Arc<str> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(assets::hash().as_bytes());
+    if let Some(root) = &host.root {
+        hasher.update(root.folder.as_os_str().as_encoded_bytes());
+        hasher.update(root.digest.as_deref().unwrap_or_default().as_bytes());
+    }
     let packages = host.config.python.iter().flat_map(|python| &python.packages);
     for (name, version) in found.versions.iter().chain(packages) {
         hasher.update(format!("{name}={version}\n").as_bytes());

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use switchtower_contract::EgressRule;
+use switchtower_machine_image::{Limits, Roots};
 
 /// What starts machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +19,13 @@ pub enum RuntimeChoice {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub runtime: RuntimeChoice,
-    /// The folder of the machines' root file system; `None`: the host's `/usr` and a made `/etc`.
+    /// The machines' root file system: an imported one, a folder with one, or an image layout; `None`: the host's `/usr` and a made
+    /// `/etc`.
     pub root: Option<PathBuf>,
+    /// Where image layouts are unpacked; `None`: nowhere, so that they cannot be used.
+    pub roots: Option<Roots>,
+    /// How large an unpacked image may become.
+    pub root_limits: Limits,
     /// The folder for the private folders of this process. It is made where it is missing.
     pub scratch: PathBuf,
     /// Bytes of memory of one machine, files in memory included.
@@ -69,6 +75,8 @@ impl Default for Config {
         Self {
             runtime: RuntimeChoice::BuiltIn,
             root: None,
+            roots: Roots::default_folder().map(Roots::new),
+            root_limits: Limits::default(),
             scratch: std::env::temp_dir().join("switchtower-machines"),
             memory: 1 << 30,
             processors: None,

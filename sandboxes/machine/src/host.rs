@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use switchtower_container::MachineLimits;
 use switchtower_jail::{ControlGroup, ProcessId, group_names};
+use switchtower_machine_image::{ImportError, RootFileSystem};
 use switchtower_worker::private_folder::PrivateFolder;
 
 use crate::assets;
@@ -33,6 +34,12 @@ impl UnavailableMachines {
     }
 }
 
+impl From<ImportError> for UnavailableMachines {
+    fn from(ImportError { reason, remedy }: ImportError) -> Self {
+        Self { reason: format!("the root file system of machines: {reason}"), remedy }
+    }
+}
+
 /// The beginning of the names of control groups. The namespace of process numbers, the number
 /// and the start time of this process follow, then the machine's number.
 const GROUP_PREFIX: &str = "switchtower-local-";
@@ -47,6 +54,8 @@ pub(crate) struct Host {
     pub(crate) config: Config,
     pub(crate) runtime: FoundRuntime,
     pub(crate) template: Template,
+    /// The root file system of the user's, if there is one.
+    pub(crate) root: Option<RootFileSystem>,
     pub(crate) user_ids: Arc<UserIds>,
     pub(crate) init: PathBuf,
     /// `None`: machines reach nothing.
@@ -57,12 +66,15 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Removes what killed processes have left, and makes what all machines share. It reads and writes files.
+    /// Removes what killed processes have left, and makes what all machines share. It reads and writes files: those of an image that is
+    /// not unpacked yet, too, which may take a minute.
     ///
     /// # Errors
     /// Machines cannot be started here.
     pub(crate) fn prepare(config: Config, network: Arc<dyn EgressNetwork>) -> Result<Self, UnavailableMachines> {
         let runtime = FoundRuntime::find(&config.runtime).map_err(UnavailableMachines::new)?;
+        let prepare = |path: &PathBuf| RootFileSystem::prepare(path, config.roots.as_ref(), config.root_limits);
+        let root = config.root.as_ref().map(prepare).transpose()?;
         let own = ProcessId::of(std::process::id()).ok_or_else(|| UnavailableMachines::new("/proc is not mounted"))?;
         sweep_groups();
         let folder = make_folder(&config.scratch)
@@ -70,11 +82,12 @@ impl Host {
         let failed = |error: io::Error| UnavailableMachines::new(format!("the machines' files: {error}"));
         let assets = folder.path().join("assets");
         assets::write(&assets).map_err(failed)?;
-        let template = Template::make(&folder.path().join("template"), &assets, &config).map_err(failed)?;
+        let template =
+            Template::make(&folder.path().join("template"), &assets, &config, root.as_ref()).map_err(failed)?;
         let prefix = format!("{GROUP_PREFIX}{}-{}-{}-", process_namespace(), own.number, own.start);
         let user_ids = UserIds::of_process();
         let egress = Egress::new(&config.egress, network);
-        Ok(Self { config, runtime, template, user_ids, init: assets.join("init"), egress, prefix, folder })
+        Ok(Self { config, runtime, template, root, user_ids, init: assets.join("init"), egress, prefix, folder })
     }
 
     /// Returns a new name for a machine's control group, which no other machine of this process has.
@@ -86,6 +99,11 @@ impl Host {
     /// Makes the folder of one machine.
     pub(crate) fn machine_folder(&self) -> io::Result<PrivateFolder> {
         PrivateFolder::create(self.folder.path(), MACHINE_FOLDER)
+    }
+
+    /// Returns the variables of the image that machines have as their root.
+    pub(crate) fn root_env(&self) -> impl Iterator<Item = &(String, String)> {
+        self.root.iter().flat_map(|root| &root.env)
     }
 
     /// Returns the folder in which a container runtime keeps its state.

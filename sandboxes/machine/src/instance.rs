@@ -70,7 +70,8 @@ impl Instance {
         let listener = made.map_err(|error| UnavailableMachines::new(format!("{}: {error}", socket.display())))?;
         let limits = host.limits();
         let command = command(host, ids.ids);
-        let env = vec![("PATH".to_owned(), PATH.to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())];
+        let path = host.root_env().find(|(name, _)| name == "PATH").map_or(PATH, |(_, value)| value);
+        let env = vec![("PATH".to_owned(), path.to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())];
         let config = ContainerConfig {
             name: name.clone(),
             hostname: HOSTNAME.to_owned(),
@@ -249,7 +250,10 @@ fn command(host: &Host, ids: Ids) -> Vec<String> {
     }
     // A container runtime does not know what the built-in one refuses.
     command.extend(host.runtime.program.is_some().then_some("--protect"));
-    command.into_iter().map(str::to_owned).collect()
+    let command = command.into_iter().map(str::to_owned);
+    // Not by its own environment: the image's variables are for programs, and may change what a process of the machine's root does.
+    let env = host.root_env().filter(|(name, _)| name != "PATH");
+    command.chain(env.flat_map(|(name, value)| ["--env".to_owned(), format!("{name}={value}")])).collect()
 }
 
 async fn launch(host: &Host, config: &ContainerConfig, listener: OwnedFd) -> io::Result<Child> {

@@ -283,7 +283,11 @@ impl ProgramRun<'_> {
             }
         }
         let package = if self.program.language == Language::C { "gcc" } else { "g++" };
-        let missing = format!("a compiler for {}: install the package {package} on this host", self.program.language);
+        let missing = format!(
+            "a compiler for {}: install the package {package} on this host, or in the root file system of machines where \
+             machine.root names one",
+            self.program.language
+        );
         Err(Fault::Unsupported(Need::Language(missing)))
     }
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use switchtower_container::{Bind, Overlay};
+use switchtower_machine_image::{RootFileSystem, exists_inside, read_inside};
 
 use crate::assets;
 use crate::config::{Config, Python};
@@ -55,6 +56,8 @@ const SYSTEM_FOLDERS: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx
 /// Where machines have `sudo`.
 const SUDO: [&str; 2] = ["/usr/local/bin/sudo", "/usr/bin/sudo"];
 const EMPTY_FOLDERS: [&str; 11] = ["dev", "home", "media", "mnt", "opt", "proc", "run", "srv", "sys", "tmp", "var"];
+/// Most bytes of a list of users or groups.
+const MAX_LIST: u64 = 1 << 20;
 /// Most bytes of one file that is copied from the host's `/etc`.
 const MAX_FILE: u64 = 8 << 20;
 
@@ -67,11 +70,16 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// Makes the layers in `folder`. `assets`: the folder of the assets.
+    /// Makes the layers in `folder`. `assets`: the folder of the assets; `root`: the root file system of the user's, if there is one.
     ///
     /// # Errors
-    /// The folder cannot be written to, or the configured root is not a folder.
-    pub(crate) fn make(folder: &Path, assets: &Path, config: &Config) -> io::Result<Self> {
+    /// The folder cannot be written to, or a list of users in the root cannot be read.
+    pub(crate) fn make(
+        folder: &Path,
+        assets: &Path,
+        config: &Config,
+        root: Option<&RootFileSystem>,
+    ) -> io::Result<Self> {
         create(folder)?;
         let mut template = Self { overlays: Vec::new(), binds: Vec::new(), folders: folders() };
         template.binds.push(bind(assets, assets::FOLDER));
@@ -79,8 +87,8 @@ impl Template {
         for target in SUDO {
             template.binds.push(bind(&assets.join("init"), target));
         }
-        match &config.root {
-            Some(root) => template.of_root(folder, root)?,
+        match root {
+            Some(root) => template.of_root(folder, &root.folder)?,
             None => {
                 template.of_host(folder)?;
                 if let Some(python) = &config.python {
@@ -91,19 +99,26 @@ impl Template {
         Ok(template)
     }
 
-    /// A root file system of the user's, with a user for programs where it has none.
+    /// A root file system of the user's, with the machines' own user.
     fn of_root(&mut self, folder: &Path, root: &Path) -> io::Result<()> {
-        if !root.is_dir() {
-            let why = format!("{} is not a folder: name one with a root file system", root.display());
-            return Err(io::Error::new(io::ErrorKind::NotFound, why));
-        }
         create(&folder.join("etc"))?;
         for (name, own) in [("passwd", PASSWD), ("group", GROUP)] {
-            let theirs = fs::read_to_string(root.join("etc").join(name)).unwrap_or_default();
-            if !theirs.lines().any(|line| line.starts_with("user:")) {
-                let kept = if theirs.is_empty() { own.to_owned() } else { theirs + last_line(own) };
-                write(&folder.join("etc").join(name), &kept)?;
+            let path = Path::new("etc").join(name);
+            // It may be a link to a file of the host's, which is none of the root's.
+            let theirs = match read_inside(root, &path, MAX_LIST) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    Vec::new()
+                }
+                Err(error) => {
+                    return Err(io::Error::new(error.kind(), format!("{}: {error}", root.join(path).display())));
+                }
+                Ok(theirs) => theirs,
+            };
+            let mut list = with_user(&String::from_utf8_lossy(&theirs), own);
+            if !exists_inside(root, "bin/bash") {
+                list = list.replace(":/bin/bash\n", ":/bin/sh\n");
             }
+            write(&folder.join("etc").join(name), &list)?;
         }
         write(&folder.join("etc/hosts"), HOSTS)?;
         write(&folder.join("etc/resolv.conf"), "")?;
@@ -232,8 +247,15 @@ const HOSTS: &str = "127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip
 const NAME_SERVICES: &str = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\n\
     protocols: files\nservices: files\nethers: files\nrpc: files\n";
 
-fn last_line(text: &str) -> &str {
-    text.split_inclusive('\n').next_back().unwrap_or_default()
+/// Returns a list of a root with the machines' own user; where it is empty, the list of machines without a root. The user comes first:
+/// of several names for an id, the first one counts.
+fn with_user(theirs: &str, own: &str) -> String {
+    if theirs.trim().is_empty() {
+        return own.to_owned();
+    }
+    let user = own.lines().filter(|line| line.starts_with("user:"));
+    let others = theirs.lines().filter(|line| !line.starts_with("user:"));
+    user.chain(others).flat_map(|line| [line, "\n"]).collect()
 }
 
 fn make_etc(etc: &Path) -> io::Result<()> {
@@ -302,6 +324,32 @@ fn create(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn machines_with_a_root_of_their_own_have_their_user_whomever_the_root_lists() {
+        assert_eq!(with_user("", PASSWD), PASSWD);
+        let theirs = "root:x:0:0::/root:/bin/sh\nuser:x:7:7::/home/user:/bin/sh\nnode:x:1000:1000::/home/node:/bin/sh";
+        let line = "user:x:1000:1000::/home/user:/bin/bash\n";
+        let rest = "root:x:0:0::/root:/bin/sh\nnode:x:1000:1000::/home/node:/bin/sh\n";
+        assert_eq!(with_user(theirs, PASSWD), format!("{line}{rest}"));
+    }
+
+    #[test]
+    fn no_list_of_the_hosts_users_comes_into_a_machine_by_a_link_of_its_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let [root, layer] = ["root", "layer"].map(|name| folder.path().join(name));
+        create(&layer).unwrap();
+        fs::create_dir_all(root.join("etc")).unwrap();
+        write(&folder.path().join("secret"), "host:x:7:7::/:/bin/sh\n").unwrap();
+        symlink(folder.path().join("secret"), root.join("etc/passwd")).unwrap();
+        symlink("../../secret", root.join("etc/group")).unwrap();
+        let mut template = Template { overlays: Vec::new(), binds: Vec::new(), folders: Vec::new() };
+        template.of_root(&layer, &root).unwrap();
+        for name in ["passwd", "group"] {
+            let list = fs::read_to_string(layer.join("etc").join(name)).unwrap();
+            assert!(list.contains("user:x:1000:") && !list.contains("host"), "{list}");
+        }
+    }
 
     #[test]
     fn files_by_which_packages_of_the_host_run_code_are_empty_in_machines() {

@@ -151,8 +151,20 @@ impl OpenMachine {
         run
     }
 
+    /// Starts a process by the message of the protocol, and waits for its end.
+    pub(crate) async fn process(&self, user: &str, message: &Value) -> CommandRun {
+        let mut run = CommandRun::default();
+        let _late = timeout(COMMAND_TIMEOUT, self.follow_process(user, message, &mut run)).await;
+        run
+    }
+
     async fn follow(&self, user: &str, line: &str, env: &BTreeMap<String, String>, run: &mut CommandRun) {
-        let message = json!({ "process": { "cmd": "/bin/bash", "args": ["-c", line], "envs": env } }).to_string();
+        let message = json!({ "process": { "cmd": "/bin/bash", "args": ["-c", line], "envs": env } });
+        self.follow_process(user, &message, run).await;
+    }
+
+    async fn follow_process(&self, user: &str, message: &Value, run: &mut CommandRun) {
+        let message = message.to_string();
         let mut body = BytesMut::from(&[0][..]);
         body.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
         body.extend_from_slice(message.as_bytes());

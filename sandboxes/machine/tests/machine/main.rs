@@ -13,4 +13,5 @@ mod limits;
 mod not_root;
 mod ports;
 mod programs;
+mod roots;
 mod sudo;

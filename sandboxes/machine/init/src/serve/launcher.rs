@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -41,7 +42,7 @@ impl MachineLauncher {
 impl Launcher for MachineLauncher {
     async fn command(&self, launch: &Launch) -> io::Result<Command> {
         let user = &launch.user;
-        let mut command = Command::new(&launch.program);
+        let mut command = Command::new(shell_of(&launch.program, |path| Path::new(path).exists()));
         command.args(&launch.args).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_else(|| SEARCH_PATH.into()));
         command.envs([("HOME", &user.home), ("USER", &user.name), ("LOGNAME", &user.name)]).envs(&launch.env);
@@ -99,6 +100,15 @@ impl Credentials {
     }
 }
 
+/// The shell that clients of E2B name for every command, and one that is in root file systems without it.
+const SHELL: &str = "/bin/bash";
+const PLAIN_SHELL: &str = "/bin/sh";
+
+/// Returns the program to start: where a root file system has no bash, its other shell runs what clients start by bash.
+fn shell_of(program: &str, exists: impl Fn(&str) -> bool) -> &str {
+    if program == SHELL && !exists(SHELL) && exists(PLAIN_SHELL) { PLAIN_SHELL } else { program }
+}
+
 /// Moves this process, which is between fork and exec, into a new group that it does not lead. The leader is a process that ends at once;
 /// its number stays taken as long as the group has members.
 ///
@@ -122,5 +132,19 @@ fn raise_oom_score() {
     // Without `/proc`, the program has the priority of this process.
     if let Ok(file) = rustix::fs::open(c"/proc/self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
         let _ = rustix::io::write(file, OOM_SCORE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_start_by_bash_is_run_by_the_other_shell_where_there_is_no_bash() {
+        assert_eq!(shell_of("/bin/bash", |_| true), "/bin/bash");
+        assert_eq!(shell_of("/bin/bash", |path| path == "/bin/sh"), "/bin/sh");
+        // The error names what the client has named.
+        assert_eq!(shell_of("/bin/bash", |_| false), "/bin/bash");
+        assert_eq!(shell_of("bash", |_| false), "bash");
     }
 }
