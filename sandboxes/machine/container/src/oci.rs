@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "descriptors have no safe wrapper in std")]
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,6 +43,10 @@ pub(crate) fn start(config: &ContainerConfig) -> Result<(Container, Vec<Layer>),
         command.args(options).arg("--root").arg(state).arg("run").arg("--bundle").arg(within(&folder));
         command.args(["--preserve-fds", "1"]).arg("--pid-file").arg(&process).arg(&config.name);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        // crun gives its standard streams to the machine's root. The null device, which this process has as its standard output, would
+        // be the host's own: that root could close it to all others.
+        let pipe = io::stderr().as_fd().try_clone_to_owned().during("runtime")?;
+        command.stdout(pipe);
         let socket = config.socket;
         let joined = if options.is_empty() { None } else { Some(group.clone()) };
         // SAFETY: this process has one thread, so that the new one may allocate.

@@ -116,6 +116,23 @@ fn find(folder: &Path, mark: &str, found: &mut Vec<PathBuf>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_runtime_gives_the_hosts_null_device_to_a_machine() {
+    use std::os::unix::fs::MetadataExt as _;
+    for tested in all_runtimes().await {
+        let before = std::fs::metadata("/dev/null").unwrap();
+        let open = tested.open().await;
+        open.answers().await.unwrap();
+        let now = std::fs::metadata("/dev/null").unwrap();
+        assert_eq!(
+            (now.uid(), now.mode(), now.ctime_nsec()),
+            (before.uid(), before.mode(), before.ctime_nsec()),
+            "{}",
+            tested.runtime
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_of_the_machines_of_a_killed_process() {
     for tested in all_runtimes().await {
         let mut holder = Holder::start(tested.runtime);
