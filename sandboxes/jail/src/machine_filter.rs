@@ -11,7 +11,7 @@ use seccompiler::SeccompCmpOp::{Eq, Gt, MaskedEq};
 use seccompiler::apply_filter;
 
 use crate::bpf::{self, Action};
-use crate::seccomp::{Rules, refuse, rule, when};
+use crate::seccomp::{Rules, refuse, refuse_with, rule, when};
 
 /// The highest call number of Linux 6.18, `file_setattr`.
 const NEWEST: i64 = 469;
@@ -103,7 +103,9 @@ const OLD_FAMILIES: [i32; 12] = [
 /// # Errors
 /// The kernel has no seccomp, or this process may not use it.
 pub fn filter_machine_calls() -> Result<(), String> {
-    for program in [refuse(refused_arguments()?)?, bpf::filter(&actions(), Action::Fail(libc::ENOSYS))?] {
+    // As on a kernel without them: tools for users go on without the audit of the kernel where it has none, and end where it refuses them.
+    let families = refuse_with(refused_families()?, libc::EAFNOSUPPORT)?;
+    for program in [refuse(refused_arguments()?)?, families, bpf::filter(&actions(), Action::Fail(libc::ENOSYS))?] {
         apply_filter(&program).map_err(|error| error.to_string())?;
     }
     Ok(())
@@ -131,7 +133,16 @@ fn refused_arguments() -> Result<Rules, String> {
         clone.push(rule(vec![when(0, Dword, MaskedEq(namespace as u64), namespace as u64)?])?);
     }
     rules.insert(libc::SYS_clone, clone);
-    // Local, IPv4, IPv6 and route netlink sockets: others are code of the kernel that programs rarely use.
+    // A terminal's input must not be written by what reads it.
+    let controls = [libc::TIOCSTI, libc::TIOCLINUX];
+    let controls = controls.into_iter().map(|control| rule(vec![when(1, Dword, Eq, control)?]));
+    rules.insert(libc::SYS_ioctl, controls.collect::<Result<_, _>>()?);
+    Ok(rules)
+}
+
+/// Returns the sockets that are refused: all but local, IPv4, IPv6 and route netlink ones. Others are code of the kernel that programs rarely
+/// use.
+fn refused_families() -> Result<Rules, String> {
     let mut families = vec![rule(vec![when(0, Dword, Gt, libc::AF_NETLINK as u64)?])?];
     for family in OLD_FAMILIES {
         families.push(rule(vec![when(0, Dword, Eq, family as u64)?])?);
@@ -139,11 +150,5 @@ fn refused_arguments() -> Result<Rules, String> {
     let netlink = libc::AF_NETLINK as u64;
     families.push(rule(vec![when(0, Dword, Eq, netlink)?, when(2, Dword, Gt, libc::NETLINK_ROUTE as u64)?])?);
     // Pairs of sockets of those families reach the same code.
-    rules.insert(libc::SYS_socketpair, families.clone());
-    rules.insert(libc::SYS_socket, families);
-    // A terminal's input must not be written by what reads it.
-    let controls = [libc::TIOCSTI, libc::TIOCLINUX];
-    let controls = controls.into_iter().map(|control| rule(vec![when(1, Dword, Eq, control)?]));
-    rules.insert(libc::SYS_ioctl, controls.collect::<Result<_, _>>()?);
-    Ok(rules)
+    Ok([(libc::SYS_socketpair, families.clone()), (libc::SYS_socket, families)].into())
 }

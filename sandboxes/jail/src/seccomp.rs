@@ -43,8 +43,13 @@ impl SeccompFilters {
 
 /// Returns a filter that refuses the calls that match the rules.
 pub(crate) fn refuse(rules: Rules) -> Result<BpfProgram, String> {
+    refuse_with(rules, libc::EPERM)
+}
+
+/// Returns a filter by which the calls that match the rules fail with this error.
+pub(crate) fn refuse_with(rules: Rules, error: i32) -> Result<BpfProgram, String> {
     let arch = std::env::consts::ARCH.try_into().map_err(|e| format!("{e:?}"))?;
-    SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(libc::EPERM as u32), arch)
+    SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(error as u32), arch)
         .and_then(TryInto::try_into)
         .map_err(|e| e.to_string())
 }

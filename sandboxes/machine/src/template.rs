@@ -254,8 +254,10 @@ fn with_user(theirs: &str, own: &str) -> String {
         return own.to_owned();
     }
     let user = own.lines().filter(|line| line.starts_with("user:"));
+    // `x` means the root's /etc/shadow, which does not have this user: `su` would refuse it. `*` is no password.
+    let user: String = user.map(|line| line.replacen(":x:", ":*:", 1) + "\n").collect();
     let others = theirs.lines().filter(|line| !line.starts_with("user:"));
-    user.chain(others).flat_map(|line| [line, "\n"]).collect()
+    user + &others.flat_map(|line| [line, "\n"]).collect::<String>()
 }
 
 fn make_etc(etc: &Path) -> io::Result<()> {
@@ -329,7 +331,7 @@ mod tests {
     fn machines_with_a_root_of_their_own_have_their_user_whomever_the_root_lists() {
         assert_eq!(with_user("", PASSWD), PASSWD);
         let theirs = "root:x:0:0::/root:/bin/sh\nuser:x:7:7::/home/user:/bin/sh\nnode:x:1000:1000::/home/node:/bin/sh";
-        let line = "user:x:1000:1000::/home/user:/bin/bash\n";
+        let line = "user:*:1000:1000::/home/user:/bin/bash\n";
         let rest = "root:x:0:0::/root:/bin/sh\nnode:x:1000:1000::/home/node:/bin/sh\n";
         assert_eq!(with_user(theirs, PASSWD), format!("{line}{rest}"));
     }
