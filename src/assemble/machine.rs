@@ -7,7 +7,7 @@ use std::sync::Arc;
 use switchtower_contract::Backend;
 use switchtower_core::tier::AbsentTier;
 use switchtower_core::tier::late::LateBackend;
-use switchtower_machine::{Limits, Machines, Python, Roots, RuntimeChoice, UnavailableMachines};
+use switchtower_machine::{ImportLimits, Machines, Python, Roots, RuntimeChoice, UnavailableMachines};
 use tokio::task::JoinHandle;
 
 use super::{MachineReport, NamedBackend, TierBackend, TierStart};
@@ -94,7 +94,7 @@ fn settings(config: &Config, has_cloud: bool) -> switchtower_machine::Config {
         },
         root: machine.root.clone(),
         roots: machine_roots(config),
-        root_limits: Limits { bytes: machine.max_root_bytes, files: machine.max_root_files },
+        root_limits: ImportLimits { bytes: machine.max_root_bytes, files: machine.max_root_files },
         scratch: machine.scratch_folder.clone().unwrap_or(defaults.scratch),
         memory: machine.memory,
         processors: (machine.processors > 0.0).then_some(machine.processors),

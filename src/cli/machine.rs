@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use switchtower_contract::byte_size;
-use switchtower_machine::{ImportError, ImportedRoot, Limits, Report, Roots, Source};
+use switchtower_machine::{ImportError, ImportLimits, ImportReport, ImportedRoot, Roots, Source};
 
 use super::exit::CliError;
 use super::terminal;
@@ -89,7 +89,7 @@ impl Machine {
 impl Import {
     fn run(&self, config: &Config, roots: &Roots) -> Result<(), CliError> {
         let source = if self.source.as_os_str() == "-" { Source::Stdin } else { Source::Path(self.source.clone()) };
-        let limits = Limits {
+        let limits = ImportLimits {
             bytes: self.max_bytes.unwrap_or(config.machine.max_root_bytes),
             files: self.max_files.unwrap_or(config.machine.max_root_files),
         };
@@ -104,7 +104,7 @@ impl Import {
 }
 
 /// Returns what there is to know of an import, in sentences.
-fn notes(root: &ImportedRoot, report: &Report, keeps_owners: bool) -> Vec<String> {
+fn notes(root: &ImportedRoot, report: &ImportReport, keeps_owners: bool) -> Vec<String> {
     let mut lines = vec![format!(
         "imported {} files with {} bytes to {}; these lines of the settings use it:",
         report.files,

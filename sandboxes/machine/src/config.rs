@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use switchtower_contract::EgressRule;
-use switchtower_machine_image::{Limits, Roots};
+use switchtower_machine_image::{ImportLimits, Roots};
 
 /// What starts machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Config {
     /// Where image layouts are unpacked; `None`: nowhere, so that they cannot be used.
     pub roots: Option<Roots>,
     /// How large an unpacked image may become.
-    pub root_limits: Limits,
+    pub root_limits: ImportLimits,
     /// The folder for the private folders of this process. It is made where it is missing.
     pub scratch: PathBuf,
     /// Bytes of memory of one machine, files in memory included.
@@ -76,7 +76,7 @@ impl Default for Config {
             runtime: RuntimeChoice::BuiltIn,
             root: None,
             roots: Roots::default_folder().map(Roots::new),
-            root_limits: Limits::default(),
+            root_limits: ImportLimits::default(),
             scratch: std::env::temp_dir().join("switchtower-machines"),
             memory: 1 << 30,
             processors: None,

@@ -47,4 +47,4 @@ pub use config::{Config, Python, RuntimeChoice};
 pub use egress::{EgressNetwork, SystemNetwork};
 pub use host::UnavailableMachines;
 pub use switchtower_jail::Layer;
-pub use switchtower_machine_image::{ImportError, ImportedRoot, Limits, Report, Roots, Source};
+pub use switchtower_machine_image::{ImportError, ImportLimits, ImportReport, ImportedRoot, Roots, Source};

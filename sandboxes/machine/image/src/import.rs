@@ -10,7 +10,7 @@ use crate::docker::{self, SavedImage};
 use crate::error::ImportError;
 use crate::folder;
 use crate::layout::{self, Image};
-use crate::limits::{Budget, Report};
+use crate::limits::{Budget, ImportReport};
 use crate::store::Description;
 use crate::tree::Tree;
 
@@ -43,7 +43,7 @@ pub(crate) fn import(
     files: &Path,
     staging: &Path,
     budget: &Rc<Budget>,
-) -> Result<(Description, Report), ImportError> {
+) -> Result<(Description, ImportReport), ImportError> {
     let path = match source {
         Source::Stdin => return import_archive(&mut io::stdin().lock(), source, image, files, staging, budget),
         Source::Path(path) => path,
@@ -72,7 +72,7 @@ fn import_archive(
     files: &Path,
     staging: &Path,
     budget: &Rc<Budget>,
-) -> Result<(Description, Report), ImportError> {
+) -> Result<(Description, ImportReport), ImportError> {
     let mut tree = open(files, budget)?;
     if archive::unpack(reader, Kind::Root, &mut tree, budget)? == 0 {
         return Err(ImportError::new("the archive has no files"));
@@ -103,7 +103,7 @@ pub(crate) fn unpack_image(
     image: Option<&str>,
     files: &Path,
     budget: &Rc<Budget>,
-) -> Result<(Description, Report), ImportError> {
+) -> Result<(Description, ImportReport), ImportError> {
     let mut tree = open(files, budget)?;
     let (digest, env) = if layout::is_layout(folder) {
         let image = Image::choose(folder, image)?;
@@ -122,7 +122,7 @@ fn open(files: &Path, budget: &Rc<Budget>) -> Result<Tree, ImportError> {
     Tree::open(files, budget).map_err(|error| ImportError::at(files, &error))
 }
 
-fn describe(source: &Source, digest: Option<String>, env: Vec<(String, String)>, report: &Report) -> Description {
+fn describe(source: &Source, digest: Option<String>, env: Vec<(String, String)>, report: &ImportReport) -> Description {
     Description { format: 1, source: source.to_string(), digest, env, files: report.files, bytes: report.bytes }
 }
 

@@ -30,6 +30,6 @@ mod tree;
 pub use error::ImportError;
 pub use import::Source;
 pub use inside::{exists as exists_inside, read as read_inside};
-pub use limits::{Limits, Report};
+pub use limits::{ImportLimits, ImportReport};
 pub use root::RootFileSystem;
 pub use store::{Description, ImportedRoot, Roots};

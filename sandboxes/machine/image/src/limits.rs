@@ -11,14 +11,14 @@ const MAX_HEADERS: u64 = 1 << 20;
 
 /// How large a root file system may become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ImportLimits {
     /// Most bytes of its files, and of the archives that it is unpacked from, before compression.
     pub bytes: u64,
     /// Most files, folders and links, those of lower layers included.
     pub files: u64,
 }
 
-impl Default for Limits {
+impl Default for ImportLimits {
     fn default() -> Self {
         Self { bytes: 16 << 30, files: 1_000_000 }
     }
@@ -26,7 +26,7 @@ impl Default for Limits {
 
 /// What an import has made and left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct ImportReport {
     /// Files, folders and links that were made, those of lower layers included.
     pub files: u64,
     /// Bytes that were written.
@@ -42,7 +42,7 @@ pub struct Report {
 /// What is left of the limits.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    limits: Limits,
+    limits: ImportLimits,
     written: Cell<u64>,
     read: Cell<u64>,
     files: Cell<u64>,
@@ -59,7 +59,7 @@ enum Exceeded {
 }
 
 impl Budget {
-    pub(crate) fn new(limits: Limits) -> Rc<Self> {
+    pub(crate) fn new(limits: ImportLimits) -> Rc<Self> {
         Rc::new(Self {
             limits,
             written: Cell::new(0),
@@ -129,7 +129,7 @@ impl Budget {
 
     /// Returns the error of an import: that of a limit, if one was exceeded.
     pub(crate) fn explain(&self, error: impl FnOnce() -> ImportError) -> ImportError {
-        let Limits { bytes, files } = self.limits;
+        let ImportLimits { bytes, files } = self.limits;
         match self.exceeded.get() {
             None => error(),
             Some(Exceeded::Bytes) => ImportError::new(format!("it has more than {bytes} bytes unpacked"))

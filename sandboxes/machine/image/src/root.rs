@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::ImportError;
 use crate::layout;
-use crate::limits::Limits;
+use crate::limits::ImportLimits;
 use crate::store::{ImportedRoot, Roots};
 
 /// A root file system that machines use.
@@ -50,7 +50,7 @@ impl RootFileSystem {
     ///
     /// # Errors
     /// There is no such folder, or the layout cannot be unpacked.
-    pub fn prepare(path: &Path, roots: Option<&Roots>, limits: Limits) -> Result<Self, ImportError> {
+    pub fn prepare(path: &Path, roots: Option<&Roots>, limits: ImportLimits) -> Result<Self, ImportError> {
         if let Some(unpacked) = Self::unpacked(path)? {
             return Ok(unpacked);
         }

@@ -11,7 +11,7 @@ use switchtower_worker::private_folder::PrivateFolder;
 use crate::error::ImportError;
 use crate::import::{self, Source};
 use crate::layout::Image;
-use crate::limits::{Budget, Limits, Report};
+use crate::limits::{Budget, ImportLimits, ImportReport};
 
 /// The folder with the files of an imported root, and the file with its description.
 pub(crate) const FILES: &str = "rootfs";
@@ -99,8 +99,8 @@ impl Roots {
         source: &Source,
         name: Option<&str>,
         image: Option<&str>,
-        limits: Limits,
-    ) -> Result<(ImportedRoot, Report), ImportError> {
+        limits: ImportLimits,
+    ) -> Result<(ImportedRoot, ImportReport), ImportError> {
         let name = match name {
             Some(name) => name.to_owned(),
             None => default_name(source)?,
@@ -126,7 +126,7 @@ impl Roots {
     ///
     /// # Errors
     /// The layout is damaged, refused, has no image for this machine or several, or is larger than the limits.
-    pub fn of_layout(&self, layout: &Path, limits: Limits) -> Result<ImportedRoot, ImportError> {
+    pub fn of_layout(&self, layout: &Path, limits: ImportLimits) -> Result<ImportedRoot, ImportError> {
         let image = Image::choose(layout, None)?;
         let name = format!("sha256-{}", image.digest.hex());
         let target = self.folder.join(&name);

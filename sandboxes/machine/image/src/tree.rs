@@ -11,7 +11,7 @@ use std::rc::Rc;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, fchown, statat};
 use rustix::io::Errno;
 
-use crate::limits::{Budget, Report};
+use crate::limits::{Budget, ImportReport};
 
 /// The deepest folder. Paths of packages for node have about 40.
 const MAX_DEPTH: usize = 200;
@@ -74,7 +74,7 @@ pub(crate) struct Tree {
     /// Whether this user may give files to others.
     is_root: bool,
     budget: Rc<Budget>,
-    pub(crate) report: Report,
+    pub(crate) report: ImportReport,
     /// The folder of the last file.
     last: Option<(PathBuf, OwnedFd)>,
 }
@@ -86,12 +86,12 @@ impl Tree {
         let root = rustix::fs::openat(rustix::fs::CWD, folder, flags, Mode::empty())?;
         let path = path_of(root.as_fd())?;
         let is_root = rustix::process::geteuid().is_root();
-        Ok(Self { root, path, is_root, budget: Rc::clone(budget), report: Report::default(), last: None })
+        Ok(Self { root, path, is_root, budget: Rc::clone(budget), report: ImportReport::default(), last: None })
     }
 
     /// Returns the report, with what was counted.
-    pub(crate) fn report(&self) -> Report {
-        Report { files: self.budget.files(), bytes: self.budget.written(), ..self.report }
+    pub(crate) fn report(&self) -> ImportReport {
+        ImportReport { files: self.budget.files(), bytes: self.budget.written(), ..self.report }
     }
 
     /// Makes a folder, or changes that of a lower layer. Something else in its place is removed.

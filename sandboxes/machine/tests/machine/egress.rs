@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use switchtower_contract::{Backend, Language, Machine, NetworkPolicy, Spec};
+use switchtower_contract::{Backend, Language, NetworkPolicy, Spec};
 use switchtower_machine::{Config, EgressNetwork, Machines};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};

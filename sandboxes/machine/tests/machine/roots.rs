@@ -11,7 +11,7 @@ use http::Request;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use switchtower_contract::{Backend as _, Fault, Language, Need, Program};
-use switchtower_machine::{Config, Limits, Roots, Source};
+use switchtower_machine::{Config, ImportLimits, Roots, Source};
 
 use crate::harness::{Tested, built_in, config, run, started};
 
@@ -61,7 +61,7 @@ async fn commands_run_in_an_imported_root_without_bash_and_lists_of_users() {
     small_root(&unpacked, &shell);
     archive_of(&unpacked, &archive);
     let roots = Roots::new(scratch.path().join("roots"));
-    let (root, _) = roots.import(&Source::Path(archive), None, None, Limits::default()).unwrap();
+    let (root, _) = roots.import(&Source::Path(archive), None, None, ImportLimits::default()).unwrap();
     let machines = started(Config { root: Some(root.folder.clone()), ..config() }).await.unwrap();
     assert_eq!(machines.offer().languages.first(), None, "it has no interpreter");
     let open = Tested { runtime: RUNTIME, machines }.open().await;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use switchtower_machine_image::{ImportError, ImportedRoot, Limits, Report, Roots, Source};
+use switchtower_machine_image::{ImportError, ImportLimits, ImportReport, ImportedRoot, Roots, Source};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
@@ -17,7 +17,7 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// Small limits.
-pub(crate) const LIMITS: Limits = Limits { bytes: 8 << 20, files: 2000 };
+pub(crate) const LIMITS: ImportLimits = ImportLimits { bytes: 8 << 20, files: 2000 };
 
 /// One entry of an archive.
 #[derive(Debug, Clone)]
@@ -159,7 +159,7 @@ impl Place {
     }
 
     /// Imports an archive.
-    pub(crate) fn import(&self, archive: &[u8]) -> Result<(ImportedRoot, Report), ImportError> {
+    pub(crate) fn import(&self, archive: &[u8]) -> Result<(ImportedRoot, ImportReport), ImportError> {
         let path = self.path("archive.tar");
         fs::write(&path, archive).unwrap();
         self.roots.import(&Source::Path(path), Some("root"), None, LIMITS)
