@@ -146,12 +146,13 @@ pub struct Assembly {
 
 impl Assembly {
     /// Runs the background work for as long as it is polled: ends the cloud sandboxes that earlier processes left,
-    /// warms new ones, maintains sessions, runs a sample of stored results again.
+    /// warms new ones and local machines, maintains sessions, runs a sample of stored results again.
     pub fn maintain(&self) -> impl Future<Output = ()> + use<> {
         let clouds = self.clouds.maintain(Arc::clone(&self.router));
+        let machines = self.machine.start_pool(Arc::clone(&self.router));
         let (sessions, router) = (self.sessions.clone(), Arc::clone(&self.router));
         async move {
-            tokio::join!(clouds, sessions.maintain(), router.recheck_hits());
+            tokio::join!(clouds, machines, sessions.maintain(), router.recheck_hits());
         }
     }
 

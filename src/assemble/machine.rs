@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use switchtower_contract::Backend;
+use switchtower_core::route::TierName;
+use switchtower_core::router::Router;
 use switchtower_core::tier::AbsentTier;
 use switchtower_core::tier::late::LateBackend;
 use switchtower_machine::{ImportLimits, Machines, Python, Roots, RuntimeChoice, UnavailableMachines};
@@ -18,8 +20,15 @@ use crate::config::{BUILT_IN, Config};
 pub(super) struct MachineTier {
     backend: Option<Arc<Machines>>,
     /// The start of a server's first machine.
-    start: Option<(Arc<LateBackend>, JoinHandle<()>)>,
+    start: Option<Start>,
     pub(super) absent: Option<AbsentTier>,
+}
+
+/// The start of a server's first machine.
+struct Start {
+    tier: TierName,
+    late: Arc<LateBackend>,
+    task: JoinHandle<()>,
 }
 
 impl MachineTier {
@@ -42,20 +51,21 @@ impl MachineTier {
         let Some(backend) = tier.backend.clone() else { return tier };
         let late = LateBackend::new("its first machine starts and tests its isolation", false);
         late.set_offer(backend.offer(), backend.packages());
-        let tier_start = TierStart { late: Arc::clone(&late), tier: config.machine.tier.clone(), report };
+        let name = config.machine.tier.clone();
+        let tier_start = TierStart { late: Arc::clone(&late), tier: name.clone(), report };
         let config = config.clone();
         let start = async move {
             let started = backend.ensure_started().await.map_err(|error| absent(&config, &error));
             tier_start.end(started.map(|()| backend as Arc<dyn Backend>));
         };
-        tier.start = Some((late, tokio::spawn(start)));
+        tier.start = Some(Start { tier: name, late, task: tokio::spawn(start) });
         tier
     }
 
     pub(super) fn backends(&self, config: &Config) -> Option<NamedBackend> {
         let backend = Arc::clone(self.backend.as_ref()?);
         let (backend, mut tier) = match &self.start {
-            Some((late, _)) => (TierBackend::Late(Arc::clone(late)), config.tiers.machine.clone()),
+            Some(Start { late, .. }) => (TierBackend::Late(Arc::clone(late)), config.tiers.machine.clone()),
             // A command runs one program: machines that are started ahead would only delay its end.
             None => (
                 TierBackend::Started(backend),
@@ -70,10 +80,23 @@ impl MachineTier {
         Some((config.machine.tier.clone(), backend, tier))
     }
 
+    /// Fills the pool of warm machines once all tiers have started: machines that start would delay that.
+    pub(super) fn start_pool(&self, router: Arc<Router>) -> impl Future<Output = ()> + use<> {
+        let tier = self.start.as_ref().map(|start| start.tier.clone());
+        async move {
+            let Some(tier) = tier else { return };
+            router.tiers().wait_until_started().await;
+            // It is absent if its start has failed.
+            if let Some(tier) = router.tiers().get(&tier) {
+                tier.start();
+            }
+        }
+    }
+
     pub(super) async fn close(self) {
-        if let Some((_, start)) = self.start {
-            start.abort();
-            let _ = start.await;
+        if let Some(Start { task, .. }) = self.start {
+            task.abort();
+            let _ = task.await;
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Local machines in a build without the Cargo feature `machine`: absent, with the reason.
 
+use std::sync::Arc;
+
+use switchtower_core::router::Router;
 use switchtower_core::tier::AbsentTier;
 
 use super::{MachineReport, NamedBackend, not_built};
@@ -26,6 +29,10 @@ impl MachineTier {
 
     pub(super) fn backends(&self, _config: &Config) -> Option<NamedBackend> {
         None
+    }
+
+    pub(super) fn start_pool(&self, _router: Arc<Router>) -> impl Future<Output = ()> + use<> {
+        std::future::ready(())
     }
 
     pub(super) async fn close(self) {}

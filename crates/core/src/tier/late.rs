@@ -180,13 +180,13 @@ mod tests {
     use std::time::Duration;
 
     use switchtower_contract::scripted::{Scripted, Settings};
-    use switchtower_contract::{Location, Program};
+    use switchtower_contract::{Location, Modules, Program};
     use tokio::time::{Instant, sleep};
 
     use super::*;
     use crate::request::{Request, RequestLimits};
     use crate::seed::Seed;
-    use crate::tier::{Config, StartWaitError, Tier, Tiers, WalkError};
+    use crate::tier::{Config, StartWaitError, Tier, Tiers, WalkError, pool};
 
     /// A local tier that starts beside a remote one that is up.
     fn tiers() -> (Tiers, Arc<LateBackend>) {
@@ -224,6 +224,37 @@ mod tests {
         let (began, deadline) = (Instant::now(), Instant::now() + named.timeout);
         assert!(matches!(tiers.wait_for_offers(&named, deadline).await, Err(WalkError::TimedOut { .. })));
         assert_eq!(began.elapsed(), Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pool_opens_machines_once_their_backend_has_started_and_each_serves_every_language() {
+        let mut settings = Settings::default();
+        settings.offer.machine = true;
+        settings.offer.languages =
+            [Language::Python, Language::Cpp].map(|language| (language, Modules::Any)).into_iter().collect();
+        let backend = Scripted::new(1, settings);
+        let late = LateBackend::new("its first machine starts", false);
+        late.set_offer(backend.offer(), Vec::new());
+        let pool = pool::Config {
+            min: 1,
+            target: 1,
+            max_runs: 1,
+            reuse: pool::Reuse::Never,
+            min_ready: 1,
+            ..pool::Config::default()
+        };
+        let config = Config { pool: Some(pool), ..Config::default() };
+        let tier = Tier::late("machine".into(), Arc::clone(&late), config, &Seed::fixed(1));
+        tier.start();
+        sleep(Duration::from_secs(1)).await;
+        assert!(!tier.is_ready() && backend.counts().live == 0);
+        late.open(Arc::new(backend.clone()));
+        sleep(Duration::from_secs(1)).await;
+        assert!(tier.is_ready() && backend.counts().live == 1);
+        let spec = Spec::new(Language::Cpp);
+        let leased = tier.sandbox(&spec, Duration::from_secs(30), 1).await;
+        let counts = tier.pool().unwrap().status().counts;
+        assert!(leased.is_ok() && (counts.taken, counts.reused) == (1, 1), "{counts:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ pub mod late;
 mod machine_lease;
 pub mod pool;
 pub mod queue;
+mod readiness;
 mod relay;
 mod sandbox_guard;
 mod unmet_need;
@@ -138,9 +139,9 @@ impl Tier {
         Self { name, backend, late: None, offer, config, queue, breaker, pool, account: None, rng }
     }
 
-    /// Returns the tier of a backend that starts while the server answers. It has no pool.
+    /// Returns the tier of a backend that starts while the server answers. It has a pool if its offer is known already; what
+    /// that opens waits until the backend has started.
     pub fn late(name: TierName, backend: Arc<LateBackend>, config: Config, seed: &Seed) -> Self {
-        let config = Config { pool: None, ..config };
         Self { late: Some(Arc::clone(&backend)), ..Self::new(name, backend, config, seed) }
     }
 
@@ -179,7 +180,8 @@ impl Tier {
         self
     }
 
-    /// Starts the pool: opens its first sandboxes and its maintenance. Call this once, inside a tokio runtime.
+    /// Starts the pool: opens its first sandboxes and its maintenance. Call this once, inside a tokio runtime, after the start
+    /// of its backend.
     pub fn start(&self) {
         if let Some(pool) = &self.pool {
             pool.start();
@@ -282,13 +284,22 @@ impl Tier {
             match self.pool.as_ref().filter(|_| is_pooled) {
                 // Its sandboxes are opened before their runs are known, so that only the language is kept of the spec.
                 Some(pool) => {
-                    pool.take_attempt(&Spec::new(spec.language), wall, attempt).await.map(SandboxGuard::Leased)
+                    let spec = Spec::new(self.pooled_language(spec.language));
+                    pool.take_attempt(&spec, wall, attempt).await.map(SandboxGuard::Leased)
                 }
                 None => self.backend.open_attempt(spec, attempt).await.map(SandboxGuard::Owned),
             }
         };
         let timed_out = |_| Err(Fault::Unavailable { reason: format!("no sandbox opened within {}", rounded(limit)) });
         timeout(limit, sandbox).await.unwrap_or_else(timed_out)
+    }
+
+    /// Returns the language under which a sandbox is kept in the pool. A machine runs every language, and one that runs a
+    /// single program has none of another one's state.
+    fn pooled_language(&self, language: Language) -> Language {
+        let runs_once = self.pool.as_ref().is_some_and(|pool| pool.config().reuse == pool::Reuse::Never);
+        let first = self.offer().languages.first().filter(|_| runs_once && self.offer().machine);
+        first.unwrap_or(language)
     }
 
     /// Returns the backend's capability to open kernels, if it has one.

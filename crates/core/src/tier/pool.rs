@@ -43,7 +43,7 @@ pub use status::{PoolCounts, Status};
 pub struct Config {
     /// Idle sandboxes that are kept from the start and without requests; one that has been idle for `sleep_after` is
     /// asleep. 0: none. At most `target`. They are counted for each language: for the tier's first one from the start,
-    /// for others from their first request.
+    /// for others from their first request. Machines of this host run every language and are counted together.
     pub min: usize,
     /// Most idle sandboxes that are kept warm ahead of requests, counted as those of `min`. 0: none. At most `max`.
     pub target: usize,
