@@ -31,6 +31,7 @@ pub use machine::{BUILT_IN, LocalMachines};
 pub use profile::SettingsProfile;
 
 use switchtower_core::{cache, memory, quota, record, session, tier};
+use switchtower_server::api::executors;
 use switchtower_server::service;
 
 /// Everything that can be set.
@@ -41,6 +42,8 @@ pub struct Config {
     pub profile: SettingsProfile,
     /// Where the server listens, who may call it, how long it waits for clients.
     pub http: service::Config,
+    /// The executors' protocol, at a port of its own.
+    pub executors: executors::Config,
     /// The limits of one request.
     pub limits: RequestLimits,
     /// The routing rules.
@@ -128,10 +131,11 @@ pub enum LogFormat {
 
 impl Config {
     /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
-    /// What only a server must not do is [`service::Config::exposure_problem`]'s.
+    /// What only a server must not do is [`exposure_problem`](Self::exposure_problem)'s.
     fn problem(&self) -> Option<String> {
         let own = [
             ("http", self.http.problem()),
+            ("executors", self.executors.problem()),
             ("limits", self.limits.problem()),
             ("rules", self.rules.problem()),
             ("quota", self.quota.problem()),
@@ -149,6 +153,12 @@ impl Config {
         ];
         let own = own.into_iter().find_map(|(table, problem)| Some(format!("{table}.{}", problem?)));
         own.or_else(|| self.clouds.problem().map(|problem| format!("clouds.{problem}")))
+    }
+
+    /// Returns why a server must not listen with these settings; `None` when it may.
+    pub fn exposure_problem(&self) -> Option<String> {
+        let has_keys = !self.http.keys.is_empty();
+        self.http.exposure_problem().or_else(|| self.executors.exposure_problem(has_keys))
     }
 }
 

@@ -8,6 +8,7 @@ mod certificate;
 mod cli;
 mod cloud;
 mod configuration;
+mod containers;
 mod cpython;
 mod drop_in;
 mod e2b;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::Request;
@@ -83,7 +84,9 @@ pub(crate) fn switchtower(stand_in: Option<&StandIn>) -> Command {
 pub(crate) struct Server {
     pub(crate) child: Child,
     pub(crate) origin: String,
-    log: Option<std::thread::JoinHandle<String>>,
+    /// What it has logged so far.
+    lines: Arc<Mutex<String>>,
+    log: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Drop for Server {
@@ -110,6 +113,11 @@ impl Server {
         Self::start_as(None, variables, &[]).await
     }
 
+    /// Starts a server with these further flags.
+    pub(crate) async fn start_with_flags(variables: &[(&str, &str)], flags: &[&str]) -> Self {
+        Self::start_as(None, variables, flags).await
+    }
+
     async fn start_as(stand_in: Option<&StandIn>, variables: &[(&str, &str)], flags: &[&str]) -> Self {
         let mut command = switchtower(stand_in);
         command.envs(variables.iter().copied());
@@ -117,8 +125,10 @@ impl Server {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let (sender, receiver) = tokio::sync::oneshot::channel();
+        let lines_so_far = Arc::new(Mutex::new(String::new()));
+        let logged = Arc::clone(&lines_so_far);
         let log = std::thread::spawn(move || {
-            let (mut log, mut sender) = (String::new(), Some(sender));
+            let mut sender = Some(sender);
             let mut line = String::new();
             while lines.read_line(&mut line).is_ok_and(|read| read > 0) {
                 if let Some((_, rest)) = line.split_once("http://")
@@ -127,15 +137,16 @@ impl Server {
                 {
                     let _ = sender.send(format!("http://{}", rest.split(' ').next().unwrap_or_default()));
                 }
-                log.push_str(&line);
+                logged.lock().unwrap().push_str(&line);
                 line.clear();
             }
-            let _ = lines.read_to_string(&mut log);
-            log
+            let mut rest = String::new();
+            let _ = lines.read_to_string(&mut rest);
+            logged.lock().unwrap().push_str(&rest);
         });
         let origin =
             timeout(Duration::from_secs(180), receiver).await.expect("it starts").expect("it logs its address");
-        let server = Self { child, origin, log: Some(log) };
+        let server = Self { child, origin, lines: lines_so_far, log: Some(log) };
         timeout(Duration::from_secs(180), server.wait_until_started()).await.expect("its tiers start");
         server
     }
@@ -187,6 +198,26 @@ impl Server {
     /// Waits until the server has ended, and returns its whole log.
     pub(crate) fn wait_for_log(mut self) -> String {
         self.child.wait().unwrap();
-        self.log.take().unwrap().join().unwrap()
+        self.log.take().unwrap().join().unwrap();
+        self.log()
+    }
+
+    /// Returns what it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// Waits until it has logged a line with one of these texts, and returns the line.
+    pub(crate) async fn wait_for_line(&self, texts: &[&str]) -> String {
+        let found = async {
+            loop {
+                let log = self.log();
+                if let Some(line) = log.lines().find(|line| texts.iter().any(|text| line.contains(text))) {
+                    return line.to_owned();
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), found).await.unwrap_or_else(|_| panic!("{texts:?}: {}", self.log()))
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
 }
 
 fn settings(config: &Config) -> Check {
-    match config.http.exposure_problem() {
+    match config.exposure_problem() {
         Some(problem) => Check::broken("settings", problem, "change the setting named here; `serve` refuses it"),
         None => Check::ok("settings", "all are valid"),
     }

@@ -17,10 +17,11 @@ pub(super) fn raise_limit() {
     }
 }
 
-/// Returns the number of connections that the limit allows and a message, if that is fewer than `wanted`.
-pub(super) fn shortage(wanted: usize) -> Option<(usize, String)> {
+/// Returns the number of connections that the limit allows and a message, if that is fewer than `wanted`. `others`: those of
+/// other listeners, which come first.
+pub(super) fn shortage(wanted: usize, others: usize) -> Option<(usize, String)> {
     let limit = getrlimit(Resource::Nofile).current?;
-    short(wanted, limit)
+    short(wanted, limit.saturating_sub(others as u64))
 }
 
 fn short(wanted: usize, limit: u64) -> Option<(usize, String)> {

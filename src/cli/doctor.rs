@@ -1,6 +1,6 @@
 //! `switchtower doctor`: checks everything that is needed to run programs, and prints how to fix what is missing.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -28,7 +28,7 @@ impl Doctor {
         let checks = match crate::config::load(source) {
             Ok(config) => {
                 // A requirement of `serve` only; `run` works without it.
-                let settings = match config.http.exposure_problem() {
+                let settings = match config.exposure_problem() {
                     Some(problem) => {
                         Check::broken("settings", problem, "change the setting named here; `serve` refuses it")
                     }
@@ -51,7 +51,7 @@ fn check_all(config: &Config) -> Result<Vec<Check>, CliError> {
     checks.extend(jail(config)?);
     checks.extend(native(config)?);
     checks.extend(machines(config)?);
-    checks.push(port(config));
+    checks.extend(ports(config));
     checks.extend(clouds(config)?);
     Ok(checks)
 }
@@ -189,13 +189,21 @@ fn absent_tier(absent: AbsentTier) -> Check {
     Check::missing(format!("tier {}", absent.tier), absent.reason, remedy)
 }
 
-fn port(config: &Config) -> Check {
-    let address = config.http.listen();
+fn ports(config: &Config) -> Vec<Check> {
+    let own = port("port", config.http.listen(), "set another port with `serve --port`");
+    let of_executors = config
+        .executors
+        .listen
+        .map(|address| port("executors", address, "set another address with SWITCHTOWER_EXECUTORS_LISTEN"));
+    std::iter::once(own).chain(of_executors).collect()
+}
+
+fn port(what: &str, address: SocketAddr, other: &str) -> Check {
     match TcpListener::bind(address) {
-        Ok(_) => Check::ok("port", format!("{address} is free")),
+        Ok(_) => Check::ok(what, format!("{address} is free")),
         Err(error) => {
-            let remedy = "a server may be running there; set another port with `serve --port`";
-            Check::missing("port", format!("{address}: {error}"), remedy)
+            let remedy = format!("a server may be running there; {other}");
+            Check::missing(what, format!("{address}: {error}"), remedy)
         }
     }
 }

@@ -9,6 +9,7 @@ mod checklist;
 mod checks;
 mod descriptors;
 mod doctor;
+mod executors;
 mod exit;
 mod explain;
 #[cfg(feature = "fake")]

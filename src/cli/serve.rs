@@ -19,9 +19,9 @@ use switchtower_server::service::{self, Drained, ServerTls};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::descriptors;
+use super::executors::{self, Executors};
 use super::exit::CliError;
-use super::terminal;
+use super::{descriptors, terminal};
 use crate::assemble::{self, Assembly};
 use crate::config::{Config, LogFormat, SettingsSource};
 use crate::resident;
@@ -98,7 +98,7 @@ impl Serve {
 
     pub(super) fn serve(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
         let config = crate::config::load_with_flags(source, self.flags()?)?;
-        if let Some(problem) = config.http.exposure_problem() {
+        if let Some(problem) = config.exposure_problem() {
             return Err(CliError::usage(problem));
         }
         let tls = ServerTls::load(&config.http.tls).map_err(CliError::usage)?;
@@ -112,14 +112,14 @@ impl Serve {
 }
 
 /// Disables Nagle's algorithm: small answers must not wait for the acknowledgement of earlier ones.
-fn without_delay(listener: TcpListener) -> TapIo<TcpListener, fn(&mut TcpStream)> {
+pub(super) fn without_delay(listener: TcpListener) -> TapIo<TcpListener, fn(&mut TcpStream)> {
     listener.tap_io(|connection| {
         let _ = connection.set_nodelay(true);
     })
 }
 
 /// Listens on an address; `backlog` is the number of connections that can wait to be accepted.
-fn bind(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
+pub(super) fn bind(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -143,7 +143,9 @@ async fn debug_listeners() -> Result<Vec<(u16, TcpListener)>, CliError> {
 
 async fn serve(mut config: Config, tls: Option<ServerTls>, e2b_debug: bool) -> Result<ExitCode, CliError> {
     descriptors::raise_limit();
-    if let Some((most, sentence)) = descriptors::shortage(config.http.max_connections) {
+    if let Some((most, sentence)) =
+        descriptors::shortage(config.http.max_connections, executors::max_connections(&config))
+    {
         terminal::note(&sentence);
         config.http.max_connections = most;
     }
@@ -157,23 +159,22 @@ async fn serve(mut config: Config, tls: Option<ServerTls>, e2b_debug: bool) -> R
     let debug_listeners = if e2b_debug { debug_listeners().await? } else { Vec::new() };
     let mut signals = Signals::new()?;
     let e2b_key = assemble::has_e2b_key();
+    let executors = Executors::listen(&config)?;
     let (startup_handle, app) = service::startup(WallClock::real(), e2b_key);
 
     let http = config.http.clone();
     let (stop, stopped) = tokio::sync::watch::channel(());
     // Resolves when `stop` is dropped.
     let until = |mut stopped: tokio::sync::watch::Receiver<()>| async move { while stopped.changed().await.is_ok() {} };
-    let mut debugging = tokio::task::JoinSet::new();
+    let mut others = tokio::task::JoinSet::new();
     for (port, listener) in debug_listeners {
         let (stopped, app, http) = (until(stopped.clone()), debug::app(port, app.clone()), http.clone());
-        debugging.spawn(async move { service::serve(without_delay(listener), stopped, app, &http, None).await });
+        others.spawn(async move { service::serve(without_delay(listener), stopped, app, &http, None).await });
     }
-    let stopped = until(stopped);
-    let with_tls = tls.clone();
-    let mut serving =
-        tokio::spawn(
-            async move { service::serve(without_delay(listener), stopped, app, &http, with_tls.as_ref()).await },
-        );
+    let (until_stopped, with_tls) = (until(stopped.clone()), tls.clone());
+    let mut serving = tokio::spawn(async move {
+        service::serve(without_delay(listener), until_stopped, app, &http, with_tls.as_ref()).await
+    });
     let renewing = tls.clone().map(|tls| tokio::spawn(tls.reload(config.http.tls.reload_interval)));
 
     let built = assemble::starting(&config, terminal::note)?;
@@ -183,7 +184,11 @@ async fn serve(mut config: Config, tls: Option<ServerTls>, e2b_debug: bool) -> R
         e2b_key,
         sessions: Some(sessions.clone()),
         tls: tls.clone(),
+        required_languages: config.executors.required_languages().to_vec(),
     };
+    if let Some(executors) = executors {
+        others.spawn(executors.serve(until(stopped), router, &config, state.clone()));
+    }
     let native = api::app(Arc::clone(router), &config.http, state);
     startup_handle.set_ready(e2b::app(native, sessions.clone(), &config.http, &config.limits));
     announce(address, router.tiers());
@@ -200,6 +205,7 @@ async fn serve(mut config: Config, tls: Option<ServerTls>, e2b_debug: bool) -> R
         tokio::spawn(resident::release_unused_memory()),
         tokio::spawn(resident::remove_expired_answers(Arc::clone(router))),
         tokio::spawn(assemble::reload_rules(Arc::clone(router), config.rules.reload_interval)),
+        tokio::spawn(executors::announce_readiness(Arc::clone(router), config.executors.required_languages().to_vec())),
     ];
     signals.next().await;
     tracing::info!(deadline = %rounded(config.http.drain_timeout), "draining; a second signal ends the process at once");
@@ -210,13 +216,13 @@ async fn serve(mut config: Config, tls: Option<ServerTls>, e2b_debug: bool) -> R
         drained = &mut serving => drained.unwrap_or(Drained::Cancelled(0)),
         () = signals.next() => {
             serving.abort();
-            debugging.abort_all();
+            others.abort_all();
             Drained::Cancelled(0)
         }
     };
-    while let Some(ended) = debugging.join_next().await {
+    while let Some(ended) = others.join_next().await {
         if !matches!(ended, Ok(Drained::Complete)) {
-            tracing::warn!("cancelled some programs of E2B clients in debug mode");
+            tracing::warn!("cancelled some programs of executors, or of E2B clients in debug mode");
         }
     }
     for task in background.into_iter().chain(renewing) {

@@ -13,6 +13,9 @@ pub enum SettingsProfile {
     /// The numbers of the system that Switchtower's requirements come from: a pool of 2, 3 and 10 sandboxes, 6 requests at
     /// once, 2 of one user, a budget by plan, and its template.
     Seed,
+    /// The ports, languages and limits of a service with one container for each language: 5000 and 8765, 256 MiB and half a
+    /// processor, 30 seconds, machines that are always up.
+    Containers,
 }
 
 impl SettingsProfile {
@@ -21,6 +24,7 @@ impl SettingsProfile {
         match self {
             Self::Default => "default",
             Self::Seed => "seed",
+            Self::Containers => "containers",
         }
     }
 
@@ -29,6 +33,7 @@ impl SettingsProfile {
         match self {
             Self::Default => "",
             Self::Seed => include_str!("profiles/seed.toml"),
+            Self::Containers => include_str!("profiles/containers.toml"),
         }
     }
 

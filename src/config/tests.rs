@@ -259,5 +259,46 @@ fn a_profile_comes_before_all_other_settings_whichever_of_them_names_it() {
     assert_eq!([per_hour(Plan::Hobby), per_hour(Plan::Pro), per_hour(Plan::Enterprise)], [50, 100, 500]);
 
     let wrong = layered(None, variables(&[("SWITCHTOWER_PROFILE", "sed")]), json!({})).unwrap_err();
-    insta::assert_snapshot!(wrong, @"SWITCHTOWER_PROFILE: profile must be `default` or `seed`, not `sed`");
+    insta::assert_snapshot!(wrong, @"SWITCHTOWER_PROFILE: profile must be one of `default`, `seed`, `containers`, not `sed`");
+}
+
+#[test]
+fn the_profile_of_containers_has_their_ports_limits_and_machines_that_are_always_up() {
+    let containers = layered(None, variables(&[]), json!({ "profile": "containers" })).unwrap();
+    let Config { http, executors, limits, tiers, machine, .. } = &containers;
+    assert_eq!((http.listen().to_string(), http.port), ("127.0.0.1:5000".to_owned(), 5000));
+    assert_eq!(executors.listen.unwrap().to_string(), "127.0.0.1:8765");
+    use switchtower_contract::Language::{Cpp, JavaScript, Python};
+    assert_eq!(executors.required_languages(), [Python, JavaScript, Cpp]);
+    assert_eq!((limits.default_timeout, limits.max_timeout), (Duration::from_secs(30), Duration::from_secs(30)));
+    let memory = [&tiers.wasm, &tiers.native, &tiers.machine].map(|tier| tier.default_memory);
+    assert_eq!((memory, machine.memory, limits.max_memory), ([256 << 20; 3], 256 << 20, 256 << 20));
+    assert_eq!((machine.enabled, machine.processors), (true, 0.5));
+    let pool = tiers.machine.pool.as_ref().unwrap();
+    assert_eq!((pool.kept_from_start(), pool.min_ready, pool.reuse), (3, 3, tier::pool::Reuse::Never));
+
+    let default = Config::default();
+    assert_eq!((default.executors.listen, default.executors.required_languages()), (None, &[][..]));
+    assert_eq!((default.machine.memory, default.machine.processors), (1 << 30, 0.0));
+}
+
+#[test]
+fn executors_beyond_loopback_need_a_key_and_their_settings_are_refused_by_name() {
+    let of = |table: serde_json::Value| layered(None, variables(&[]), json!({ "executors": table }));
+    let wide = of(json!({ "listen": "0.0.0.0:8765" })).unwrap();
+    assert!(wide.exposure_problem().unwrap().starts_with("executors.listen is 0.0.0.0:8765"));
+    let keys = [("a".to_owned(), "0123456789abcdef".to_owned())].into();
+    assert_eq!(Config { http: service::Config { keys, ..wide.http.clone() }, ..wide }.exposure_problem(), None);
+    let refusal = |table| of(table).unwrap_err().to_string();
+    let refusals = [
+        refusal(json!({ "listen": "8765" })),
+        refusal(json!({ "languages": [] })),
+        refusal(json!({ "languages": ["ruby"] })),
+        refusal(json!({ "max_connections": 0 })),
+        refusal(json!({ "max_connections_per_caller": 0 })),
+    ];
+    insta::assert_snapshot!(refusals.join("\n"), @"");
+    let by_variable = layered(None, variables(&[("SWITCHTOWER_EXECUTORS_LANGUAGES", "cpp,bash")]), json!({})).unwrap();
+    use switchtower_contract::Language::{Bash, Cpp};
+    assert_eq!(by_variable.executors.languages, [Cpp, Bash]);
 }

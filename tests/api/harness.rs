@@ -56,6 +56,17 @@ impl TestHarness {
         Self { backend, router, app }
     }
 
+    /// A harness with this limit of a caller, and these tiers. Its scripted backend is not used.
+    pub(super) fn with_tiers(quota: &quota::Config, tiers: Vec<(&str, Arc<dyn Backend>)>) -> Self {
+        let seed = Seed::fixed(1);
+        let tier =
+            |(name, backend): (&str, _)| Tier::new(name.into(), backend, tier::Config::default(), &seed.fork("tiers"));
+        let tiers = Tiers::new(tiers.into_iter().map(tier));
+        let router = router_with(Quota::new(quota), tiers, recorder(), seed);
+        let app = api::app(Arc::clone(&router), &Config::default(), api::AppState::default());
+        Self { backend: Scripted::default(), router, app }
+    }
+
     /// A harness with this state of the API.
     pub(super) fn with_state(config: &Config, state: api::AppState) -> Self {
         let backend = Scripted::default();

@@ -2,6 +2,7 @@
 
 mod connection;
 mod execute;
+mod executors;
 mod harness;
 mod health;
 mod openapi;

@@ -12,11 +12,10 @@ use serde_json::Value;
 use switchtower_contract::Exit;
 use switchtower_core::error;
 use switchtower_core::request::Caller;
-use switchtower_core::router::Answer;
 
 use super::response::AnswerBody;
 use super::state::ApiState;
-use super::{parse, stream};
+use super::{parse, printed, stream};
 use crate::service::attempts::millis;
 use crate::service::body_limits::BodyKind;
 use crate::service::problem::Problem;
@@ -75,7 +74,7 @@ pub(super) async fn execute_legacy(
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
     let (body, _charge) = api.read_json(&caller, BodyKind::Program, request).await?;
-    let request = parse::legacy_request(body, &api.request_limits, caller)?;
+    let request = parse::legacy_request(body, &api.request_limits, caller, parse::language)?;
     let code = request.program.source.clone();
     let answer = match api.router.execute(request, None).await.map_err(Problem::from) {
         Ok(answer) => answer,
@@ -83,7 +82,7 @@ pub(super) async fn execute_legacy(
         Err(problem) => return Err(problem),
     };
     let data = LegacyData {
-        output: printed(&answer),
+        output: printed::lines(&[&printed::streams(&answer), printed::end(&answer), printed::note(&answer)]),
         error: answer.outcome.exit != Exit::Finished(0),
         execution_time: format!("{:.2} ms", millis(answer.outcome.usage.wall)),
     };
@@ -97,28 +96,4 @@ fn not_executed(problem: Problem, code: String) -> Response {
     let class = if lost { "outcome_unknown" } else { "not_executed" };
     let not_executed = Some(NotExecuted { class, reason: problem.detail, code, retry_after_ms });
     Json(Legacy { success: false, data, not_executed }).into_response()
-}
-
-/// Returns everything that the program printed, followed by its failure, if it failed.
-fn printed(answer: &Answer) -> String {
-    let output = &answer.output;
-    let mut text = format!("{}{}", output.stdout, output.stderr);
-    let end = match (&output.error, answer.outcome.exit) {
-        (Some(failure), _) => failure.traceback.as_str(),
-        (None, Exit::TimedOut) => "the program exceeded its time limit",
-        (None, Exit::OutOfMemory) => "the program exceeded its memory limit",
-        (None, Exit::Killed) => "the program killed its own interpreter",
-        (None, Exit::Finished(_) | Exit::Raised) => "",
-    };
-    for part in [end, answer.note.as_deref().unwrap_or("")] {
-        if !text.is_empty() && !text.ends_with('\n') && !part.is_empty() {
-            text.push('\n');
-        }
-        text.push_str(part);
-    }
-    // The replaced service omits the last newline.
-    if text.ends_with('\n') {
-        text.pop();
-    }
-    text
 }

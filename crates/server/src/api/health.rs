@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use switchtower_contract::Language;
 use switchtower_core::route::TierStatus;
 use switchtower_core::tier::Tier;
 
@@ -32,15 +33,18 @@ pub(super) async fn health(State(api): State<Arc<ApiState>>) -> Json<Value> {
     Json(body)
 }
 
-/// `GET /ready`: 200 when no tier is starting, one is up, and all pools have their minimum of ready sandboxes
-/// (`min_ready`); else 503.
+/// `GET /ready`: 200 when no tier is starting, one is up, all pools have their minimum of ready sandboxes (`min_ready`), and
+/// a tier that is up runs each required language; else 503.
 pub(super) async fn ready(State(api): State<Arc<ApiState>>) -> (StatusCode, Json<Value>) {
     let statuses = api.router.tiers().statuses();
-    let tiers_of_router = api.router.tiers();
-    let has_started = tiers_of_router.starting().next().is_none();
-    let ready = has_started && statuses.iter().any(|status| status.up) && tiers_of_router.iter().all(Tier::is_ready);
+    let ready = api.router.tiers().are_ready_for(&api.required_languages);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": ready, "tiers": tiers(&api, &statuses) })))
+    let mut body = json!({ "ready": ready, "tiers": tiers(&api, &statuses) });
+    if !api.required_languages.is_empty() {
+        let runs = |language: &Language| (language.to_string(), api.router.tiers().runs(*language).into());
+        body["languages"] = Value::Object(api.required_languages.iter().map(runs).collect());
+    }
+    (status, Json(body))
 }
 
 fn tiers(api: &ApiState, statuses: &[TierStatus]) -> Value {

@@ -6,6 +6,7 @@
 mod admin;
 mod batch;
 mod execute;
+pub mod executors;
 mod explain;
 mod fields;
 mod health;
@@ -13,6 +14,7 @@ mod known_sessions;
 mod openapi;
 mod parse;
 mod path_names;
+mod printed;
 mod response;
 mod sessions;
 mod state;

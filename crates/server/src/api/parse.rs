@@ -35,7 +35,7 @@ pub const FIELDS: [&str; 14] = [
 /// Every field of a file in a request.
 pub const FILE_FIELDS: [&str; 3] = ["path", "content", "base64"];
 
-/// Every field of `POST /api/code/execute`.
+/// Every field of `POST /api/code/execute`, and of a message of the executors' protocol.
 pub const LEGACY_FIELDS: [&str; 3] = ["code", "language", "input"];
 
 /// Every field of `POST /v1/sessions`.
@@ -82,10 +82,15 @@ pub(super) fn request(body: Value, request_limits: &RequestLimits, caller: Calle
     Ok(request.checked(request_limits)?)
 }
 
-/// Parses a request in the form of the service that this one replaces.
-pub(super) fn legacy_request(body: Value, request_limits: &RequestLimits, caller: Caller) -> Result<Request, Problem> {
+/// Parses a request in the form of the service that this one replaces. `choose` reads its language.
+pub(super) fn legacy_request(
+    body: Value,
+    request_limits: &RequestLimits,
+    caller: Caller,
+    choose: impl FnOnce(&mut Fields) -> Result<Language, Problem>,
+) -> Result<Request, Problem> {
     let mut fields = Fields::of_body(body, &LEGACY_FIELDS)?;
-    let language = language(&mut fields)?;
+    let language = choose(&mut fields)?;
     let stdin = fields.text("input")?;
     let program = Program { stdin, ..Program::new(language, fields.required_text("code")?) };
     Ok(Request { caller, ..Request::new(program, request_limits)? })
@@ -158,7 +163,8 @@ fn env(fields: &mut Fields) -> Result<BTreeMap<String, String>, Problem> {
     Ok(fields.texts("env")?.unwrap_or_default().into_iter().collect())
 }
 
-fn language(fields: &mut Fields) -> Result<Language, Problem> {
+/// Parses the language of a program; without one it is Python.
+pub(super) fn language(fields: &mut Fields) -> Result<Language, Problem> {
     Ok(optional_language(fields)?.unwrap_or_default())
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::body::HttpBody as _;
 use axum::extract::Request;
 use serde_json::{Value, json};
+use switchtower_contract::Language;
 use switchtower_core::error;
 use switchtower_core::memory::Charge;
 use switchtower_core::request::{Caller, RequestLimits};
@@ -32,6 +33,8 @@ pub struct AppState {
     pub sessions: Option<Sessions>,
     /// The certificate, if the server has one.
     pub tls: Option<ServerTls>,
+    /// The languages for each of which `/ready` waits until a tier that is up runs it.
+    pub required_languages: Vec<Language>,
 }
 
 impl fmt::Debug for AppState {
@@ -51,6 +54,7 @@ pub(super) struct ApiState {
     pub(super) request_limits: RequestLimits,
     pub(super) e2b_key: bool,
     pub(super) tls: Option<ServerTls>,
+    pub(super) required_languages: Vec<Language>,
     pub(super) known_sessions: KnownSessions,
     bodies: BodyReader,
     sessions: Option<Sessions>,
@@ -58,7 +62,7 @@ pub(super) struct ApiState {
 
 impl ApiState {
     pub(super) fn new(router: Arc<Router>, config: &Config, app: AppState) -> Self {
-        let AppState { request_limits, e2b_key, sessions, tls } = app;
+        let AppState { request_limits, e2b_key, sessions, tls, required_languages } = app;
         Self {
             router,
             config: config.clone(),
@@ -69,6 +73,7 @@ impl ApiState {
             request_limits,
             e2b_key,
             tls,
+            required_languages,
             sessions,
         }
     }
@@ -85,6 +90,11 @@ impl ApiState {
         request: Request,
     ) -> Result<(Value, Charge), Problem> {
         json_body::read_json(&self.bodies, caller, kind, request).await
+    }
+
+    /// Returns a message of a WebSocket as JSON, and its charge, to be kept until the message is answered.
+    pub(super) fn parse_message(&self, caller: &Caller, text: &str) -> Result<(Value, Charge), Problem> {
+        json_body::parse_message(&self.bodies, caller, text)
     }
 
     pub(super) fn sessions(&self) -> Result<&Sessions, Problem> {

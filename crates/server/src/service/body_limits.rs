@@ -12,6 +12,8 @@ pub(crate) enum BodyKind {
     /// `POST /v1/execute`, `/v1/batch`, `/v1/explain`, `/api/code/execute`, `/v1/sessions/{id}/execute`; `POST
     /// /execute` of a sandbox's interpreter.
     Program,
+    /// A message of the executors' protocol.
+    Executor,
     /// `POST /v1/sessions`.
     Session,
     /// `POST /v1/sessions/{id}/contexts`; every other route of a sandbox's interpreter.
@@ -56,6 +58,7 @@ impl BodyLimits {
                 let parts = code.saturating_add(stdin).saturating_add(files).saturating_add(env);
                 parts.saturating_mul(2).saturating_add(64 * KIB)
             }
+            BodyKind::Executor => code.saturating_add(stdin).saturating_mul(2).saturating_add(64 * KIB),
             BodyKind::Session => env.saturating_mul(4).saturating_add(64 * KIB),
             BodyKind::Context => 64 * KIB,
             BodyKind::File => self.session_files,
@@ -72,7 +75,7 @@ impl BodyKind {
     /// Whether this server parses it as JSON.
     pub(crate) fn is_json(self) -> bool {
         match self {
-            Self::Program | Self::Session | Self::Context | Self::Control | Self::Message => true,
+            Self::Program | Self::Executor | Self::Session | Self::Context | Self::Control | Self::Message => true,
             Self::File | Self::Process | Self::LocalUpload | Self::Upload | Self::Port => false,
         }
     }

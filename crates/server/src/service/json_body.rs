@@ -24,12 +24,22 @@ pub(crate) async fn read_json(
     let (parts, body) = request.into_parts();
     check_media_type(&parts.headers)?;
     let read = reader.read(caller, kind, &parts.headers, body).await.map_err(|error| body_problem(&error))?;
-    let value = serde_json::from_slice(&read.bytes).map_err(|wrong| {
-        Problem::new(ProblemKind::Malformed, wrong.to_string())
-            .with("line", wrong.line())
-            .with("column", wrong.column())
-    })?;
+    let value = serde_json::from_slice(&read.bytes).map_err(|wrong| malformed(&wrong))?;
     Ok((value, read.charge))
+}
+
+/// Returns a message of a WebSocket as JSON, and its charge, to be kept until the message is answered.
+///
+/// # Errors
+/// It has too many values, is more than its caller may hold, or is not valid JSON.
+pub(crate) fn parse_message(reader: &BodyReader, caller: &Caller, text: &str) -> Result<(Value, Charge), Problem> {
+    let charge = reader.charge_json(caller, text.as_bytes()).map_err(|error| body_problem(&error))?;
+    let value = serde_json::from_str(text).map_err(|wrong| malformed(&wrong))?;
+    Ok((value, charge))
+}
+
+fn malformed(wrong: &serde_json::Error) -> Problem {
+    Problem::new(ProblemKind::Malformed, wrong.to_string()).with("line", wrong.line()).with("column", wrong.column())
 }
 
 /// Returns the problem for a body that was not read.

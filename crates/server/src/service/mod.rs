@@ -19,6 +19,7 @@ mod serve;
 pub(crate) mod startup;
 pub(crate) mod stopping;
 mod tls;
+pub(crate) mod websocket;
 mod write_timeout;
 
 pub use attempts::millis;

@@ -4,11 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::{FromRequestParts as _, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
+use axum::extract::{Request, State};
 use axum::response::Response;
-use serde_json::Value;
 use switchtower_contract::File;
 use switchtower_core::error;
 use switchtower_core::memory::Charge;
@@ -23,10 +21,10 @@ use super::super::path_names::PathNames;
 use super::super::state::ApiState;
 use super::super::stream::{self, NamedEvent};
 use super::cells;
-use crate::service::json_body::body_problem;
 use crate::service::live::{LiveItem, LiveRun};
-use crate::service::problem::{Problem, ProblemKind};
+use crate::service::problem::Problem;
 use crate::service::stopping::Stopping;
+use crate::service::websocket::{self, UNANSWERED_PINGS};
 
 /// Most bytes of a message. Larger cells and files have paths of their own.
 const MAX_MESSAGE_BYTES: usize = 8 << 20;
@@ -36,8 +34,6 @@ const MAX_CELLS: usize = 16;
 const MAX_ID_BYTES: usize = 128;
 /// Events of all cells that wait for the client. A slow client slows the cells down.
 const EVENT_BUFFER: usize = 64;
-/// Pings without any answer after which the client is gone.
-const UNANSWERED_PINGS: u32 = 3;
 
 /// `GET /v1/sessions/{id}/ws`.
 pub(super) async fn open(
@@ -47,23 +43,8 @@ pub(super) async fn open(
     request: Request,
 ) -> Result<Response, Problem> {
     let session = api.session(&caller, &id)?;
-    let (mut parts, _) = request.into_parts();
-    check_origin(&parts.headers)?;
-    let stopping = Stopping::of(&parts.extensions);
-    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
-    let upgrade = upgrade.map_err(|error| Problem::field("Upgrade", format!("this path is for WebSocket: {error}")))?;
-    let upgrade = upgrade.max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES);
+    let (upgrade, stopping) = websocket::accept(request, MAX_MESSAGE_BYTES).await?;
     Ok(upgrade.on_upgrade(async move |socket| Cells::new(api, caller, session).serve(socket, stopping).await))
-}
-
-/// Refuses pages of other sites: a browser sends their WebSocket requests, unlike others, without asking first.
-fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    let host = headers.get(header::HOST).map(axum::http::HeaderValue::as_bytes).unwrap_or_default();
-    let is_own =
-        [&b"http://"[..], b"https://"].iter().any(|scheme| origin.as_bytes().strip_prefix(*scheme) == Some(host));
-    let refusal = || Problem::new(ProblemKind::Forbidden, "a page of another origin may not open a WebSocket here");
-    is_own.then_some(()).ok_or_else(refusal)
 }
 
 /// The cells of a socket.
@@ -151,12 +132,7 @@ impl Cells {
     /// Returns the id of a message as JSON, and its cell.
     fn parse(&self, text: &str, is_stopping: bool) -> Result<(String, ParsedCell), (String, Problem)> {
         let without_id = |problem| ("null".to_owned(), problem);
-        let charge = self.api.bodies().charge_json(&self.caller, text.as_bytes());
-        let charge = charge.map_err(|error| without_id(body_problem(&error)))?;
-        let mut body: Value = serde_json::from_str(text).map_err(|wrong| {
-            let problem = Problem::new(ProblemKind::Malformed, wrong.to_string());
-            without_id(problem.with("line", wrong.line()).with("column", wrong.column()))
-        })?;
+        let (mut body, charge) = self.api.parse_message(&self.caller, text).map_err(without_id)?;
         let id = body.as_object_mut().and_then(|fields| fields.remove("id")).unwrap_or_default();
         let is_id = id.is_string() || id.is_i64() || id.is_u64();
         let id = id.to_string();
