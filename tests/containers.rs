@@ -170,16 +170,19 @@ async fn the_limits_of_containers_are_in_force_and_nothing_passes_from_one_execu
         Some(share) => assert_eq!(share, 0.5),
     }
 
-    // A file, and the user and the network of a machine.
+    // Files, the user, and the network: the server itself listens on this host.
     let leave = "#include <fstream>\nint main() { std::ofstream(\"/home/user/left\") << 1; std::ofstream(\"/tmp/left\") << 1; }";
-    let look = "#include <fstream>\n#include <iostream>\n#include <unistd.h>\n#include <arpa/inet.h>\n#include <sys/socket.h>\n\
-        int main() {\n  std::cout << std::ifstream(\"/home/user/left\").good() << std::ifstream(\"/tmp/left\").good() << (getuid() == 0);\n  \
-        int one = socket(AF_INET, SOCK_STREAM, 0);\n  sockaddr_in to{};\n  to.sin_family = AF_INET;\n  to.sin_port = htons(53);\n  \
-        inet_pton(AF_INET, \"1.1.1.1\", &to.sin_addr);\n  std::cout << (connect(one, (sockaddr*)&to, sizeof to) == 0);\n}";
+    let port = server.server.origin.rsplit(':').next().unwrap();
+    let look = "#include <fstream>\n#include <iostream>\n#include <unistd.h>\n#include <arpa/inet.h>\n\
+        bool reaches(const char* host, int port) {\n  sockaddr_in to{};\n  to.sin_family = AF_INET;\n  to.sin_port = htons(port);\n  \
+        inet_pton(AF_INET, host, &to.sin_addr);\n  return connect(socket(AF_INET, SOCK_STREAM, 0), (sockaddr*)&to, sizeof to) == 0;\n}\n\
+        int main() {\n  std::cout << std::ifstream(\"/home/user/left\").good() << std::ifstream(\"/tmp/left\").good();\n  \
+        std::cout << (getuid() == 0) << reaches(\"1.1.1.1\", 53) << reaches(\"127.0.0.1\", PORT);\n}";
+    let look = look.replace("PORT", port);
     let mut socket = server.open("/cpp").await;
     assert_eq!(socket.ask(json!({ "code": leave })).await["status"], "success");
     for _ in 0..2 {
-        assert_eq!(socket.ask(json!({ "code": look })).await["output"], "0000");
+        assert_eq!(socket.ask(json!({ "code": look })).await["output"], "00000");
     }
     let mut socket = server.open("/python").await;
     let leave = "import builtins\nbuiltins.left = 1\nopen('/tmp/left', 'w').write('1')";
@@ -222,7 +225,7 @@ async fn sigterm_lets_a_program_end_closes_connections_and_leaves_no_machine() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_language_without_a_tier_is_named_and_keeps_the_server_from_being_ready() {
     let server = Server::start_with(None, &[("SWITCHTOWER_EXECUTORS_LISTEN", "127.0.0.1:0")]).await;
-    server.wait_for_line(&["no tier runs cpp"]).await;
+    server.wait_for_line(&["no tier runs cpp: set machine.enabled to true"]).await;
     let (health, _) = server.call("GET", "/health", None, Value::Null).await;
     let (status, ready) = server.call("GET", "/ready", None, Value::Null).await;
     assert_eq!((health, status, &ready["ready"]), (200, 503, &json!(false)));

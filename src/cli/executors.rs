@@ -62,8 +62,9 @@ impl Executors {
     }
 }
 
-/// Prints a line once programs in all these languages can run, or one for each language that no tier runs.
-pub(super) async fn announce_readiness(router: Arc<Router>, languages: Vec<Language>) {
+/// Prints a line once programs in all these languages can run, or one for each language that no tier runs. `setting`: the
+/// setting that would add a tier.
+pub(super) async fn announce_readiness(router: Arc<Router>, languages: Vec<Language>, setting: Option<&'static str>) {
     if languages.is_empty() {
         return;
     }
@@ -71,8 +72,9 @@ pub(super) async fn announce_readiness(router: Arc<Router>, languages: Vec<Langu
     tiers.wait_until_started().await;
     let missing: Vec<&Language> = languages.iter().filter(|language| !tiers.runs(**language)).collect();
     for language in &missing {
+        let remedies = || tiers.remedies(true);
         let install = || format!("install an interpreter or a compiler for {language} on this host");
-        let fix = tiers.remedies(true).unwrap_or_else(install);
+        let fix = setting.map(str::to_owned).or_else(remedies).unwrap_or_else(install);
         terminal::note(&format!("no tier runs {language}: {fix}, or take it out of executors.languages"));
     }
     if !missing.is_empty() {

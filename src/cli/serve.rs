@@ -32,6 +32,7 @@ use crate::resident;
 Examples:
   switchtower serve
   switchtower serve --port 8080 --workers 4 --log json
+  switchtower serve --profile containers
   SWITCHTOWER_HTTP_KEYS=ci=0123456789abcdef switchtower serve --listen 0.0.0.0
 
 The server answers at once. A program waits, within its time-out, while the tier that it is routed to starts: some
@@ -205,7 +206,11 @@ async fn serve(mut config: Config, tls: Option<ServerTls>, e2b_debug: bool) -> R
         tokio::spawn(resident::release_unused_memory()),
         tokio::spawn(resident::remove_expired_answers(Arc::clone(router))),
         tokio::spawn(assemble::reload_rules(Arc::clone(router), config.rules.reload_interval)),
-        tokio::spawn(executors::announce_readiness(Arc::clone(router), config.executors.required_languages().to_vec())),
+        tokio::spawn(executors::announce_readiness(
+            Arc::clone(router),
+            config.executors.required_languages().to_vec(),
+            (!config.machine.enabled).then_some("set machine.enabled to true"),
+        )),
     ];
     signals.next().await;
     tracing::info!(deadline = %rounded(config.http.drain_timeout), "draining; a second signal ends the process at once");

@@ -26,6 +26,9 @@ pub(super) fn refusal(setting: &str, message: &str) -> String {
         let known = expected.strip_prefix("one of ").unwrap_or(expected).replace('`', "").replace(" or ", ", ");
         return format!("there is no setting {table}.{found} (known in {table}: {known})");
     }
+    if message == "invalid socket address syntax" {
+        return format!("{setting} must be an address with a port, such as 127.0.0.1:8765");
+    }
     if is_secret { format!("{setting} cannot be used") } else { format!("{setting}: {message}") }
 }
 

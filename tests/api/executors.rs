@@ -76,7 +76,7 @@ impl TestServer {
 
     /// Returns the status and the detail of a refusal.
     async fn refusal(&self, path: &str, headers: &[(&'static str, &'static str)]) -> String {
-        match self.try_open(path, headers).await.err().expect("it is refused") {
+        match self.try_open(path, headers).await.expect_err("it is refused") {
             Error::Http(answer) => {
                 let body: Value =
                     serde_json::from_slice(answer.body().as_deref().unwrap_or_default()).unwrap_or_default();
