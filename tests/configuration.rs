@@ -27,7 +27,7 @@ const QUEUE: &str = "crates/core/src/tier/queue.rs";
 const SESSIONS: &str = "crates/core/src/session/config.rs";
 const TIERS: [&str; 4] = ["tiers.wasm", "tiers.native", "tiers.machine", "clouds.e2b.tier"];
 
-const SECTIONS: [Section; 23] = [
+const SECTIONS: [Section; 24] = [
     Section { title: "`http`", tables: &["http"], source: "crates/server/src/service/config.rs", name: "Config" },
     Section {
         title: "`http.tls`",
