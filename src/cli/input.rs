@@ -22,7 +22,7 @@ pub(super) struct Source {
     #[arg(short = 'c', long = "code", value_name = "CODE", conflicts_with = "file")]
     code: Option<String>,
     /// The language of the program: python, javascript (js, node), typescript (ts) or another name of the HTTP API. By default
-    /// the end of FILE says it (.js, .mjs, .cjs, .ts, .mts, .cts), otherwise it is Python.
+    /// the end of FILE says it (such as .js, .ts, .sh, .c, .cpp, .r, .java), otherwise it is Python.
     #[arg(short, long, value_name = "LANGUAGE")]
     language: Option<Language>,
 }
@@ -41,11 +41,7 @@ impl Source {
 
     fn language(&self) -> Language {
         let end = self.file.as_ref().and_then(|file| file.extension()?.to_str());
-        self.language.unwrap_or(match end {
-            Some("js" | "mjs" | "cjs") => Language::JavaScript,
-            Some("ts" | "mts" | "cts") => Language::TypeScript,
-            _ => Language::default(),
-        })
+        self.language.or_else(|| Language::of_ending(end?)).unwrap_or_default()
     }
 
     /// Returns the folder of the program's file, in which Python looks for modules first.

@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::events::Events;
 use crate::fault::Fault;
 use crate::kernel::Kernels;
+use crate::language::Language;
 use crate::limits::Limits;
 use crate::machine::Machine;
 use crate::outcome::{Outcome, Price};
-use crate::program::{Language, Program};
+use crate::program::Program;
 
 /// Opens sandboxes: an embedded engine, a cloud account.
 #[async_trait]
@@ -44,8 +45,10 @@ pub trait Backend: Send + Sync {
     }
 
     /// Returns what opens kernels, each in a sandbox of its own, for backends that can keep many at little cost. A
-    /// machine opens kernels too, see [`Machine`].
-    fn kernels(&self) -> Option<&dyn Kernels>;
+    /// machine opens kernels too, see [`Machine`]. A backend that wraps another one passes on what that one returns.
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        None
+    }
 }
 
 /// One live, isolated environment. State lasts from run to run until [`reset`](Self::reset). Dropping the sandbox kills
@@ -64,10 +67,14 @@ pub trait Sandbox: Send {
 
     /// Returns the id of the interpreter in which the last run took place. `None`: not known, so two runs cannot be
     /// shown to be independent of each other.
-    fn interpreter(&self) -> Option<InterpreterId>;
+    fn interpreter(&self) -> Option<InterpreterId> {
+        None
+    }
 
     /// Returns the sandbox as a machine, where it is one.
-    fn machine(&self) -> Option<Arc<dyn Machine>>;
+    fn machine(&self) -> Option<Arc<dyn Machine>> {
+        None
+    }
 
     /// Returns how the sandbox's provider knows it, for operators. A sandbox without a provider has no label.
     fn label(&self) -> SandboxLabel {

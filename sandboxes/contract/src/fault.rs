@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::program::Language;
+use crate::language::Language;
 use crate::rounded::rounded;
 
 /// A run that did not take place, or whose end is not known.

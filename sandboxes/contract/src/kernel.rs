@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::events::Events;
 use crate::fault::Fault;
+use crate::language::Language;
 use crate::limits::Limits;
 use crate::outcome::Outcome;
-use crate::program::Language;
 
 /// Opens kernels: a backend that keeps each in a sandbox of its own, or a machine whose kernels share its files.
 #[async_trait]

@@ -1,10 +1,10 @@
 //! A program: its source and all its inputs.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::language::Language;
 
 /// A piece of code with all its inputs. Two runs of equal programs differ only by randomness, clock and place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,67 +63,4 @@ pub enum Randomness {
     /// A virtual clock and a random stream, both derived from this seed: the same program prints the same bytes
     /// anywhere.
     Seeded(u64),
-}
-
-/// A programming language. The default is the language of requests that name none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Language {
-    #[default]
-    Python,
-    JavaScript,
-    TypeScript,
-    C,
-    Cpp,
-    Bash,
-    R,
-    Java,
-}
-
-impl Language {
-    pub const ALL: [Self; 8] =
-        [Self::Python, Self::JavaScript, Self::TypeScript, Self::C, Self::Cpp, Self::Bash, Self::R, Self::Java];
-
-    /// Returns the name used in requests, rules, records and answers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Python => "python",
-            Self::JavaScript => "javascript",
-            Self::TypeScript => "typescript",
-            Self::C => "c",
-            Self::Cpp => "cpp",
-            Self::Bash => "bash",
-            Self::R => "r",
-            Self::Java => "java",
-        }
-    }
-}
-
-impl fmt::Display for Language {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// The text names no language.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown language {given:?}: allowed are {allowed}", given = .0, allowed = Language::ALL.map(Language::name).join(", "))]
-pub struct UnknownLanguage(pub String);
-
-impl FromStr for Language {
-    type Err = UnknownLanguage;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.to_ascii_lowercase().as_str() {
-            "python" | "python3" | "py" => Ok(Self::Python),
-            "javascript" | "js" | "node" => Ok(Self::JavaScript),
-            "typescript" | "ts" => Ok(Self::TypeScript),
-            "c" => Ok(Self::C),
-            "cpp" | "c++" | "cxx" => Ok(Self::Cpp),
-            "bash" | "sh" | "shell" => Ok(Self::Bash),
-            "r" => Ok(Self::R),
-            "java" => Ok(Self::Java),
-            _ => Err(UnknownLanguage(text.to_owned())),
-        }
-    }
 }

@@ -26,10 +26,11 @@ use crate::backend::{
 use crate::events::Events;
 use crate::fault::Fault;
 use crate::kernel::{Kernel, KernelOptions, Kernels};
+use crate::language::Language;
 use crate::limits::Limits;
 use crate::machine::Machine;
 use crate::outcome::Outcome;
-use crate::program::{Language, Program};
+use crate::program::Program;
 
 use kernel::ScriptedKernel;
 use machine::ScriptedMachine;

@@ -68,7 +68,7 @@ impl Found {
         let modules = match language {
             Language::Python | Language::Bash => &self.modules,
             Language::JavaScript | Language::TypeScript => &self.node_modules,
-            Language::C | Language::Cpp | Language::R | Language::Java => &None,
+            Language::C | Language::Cpp | Language::R | Language::Java | Language::Added(_) => &None,
         };
         modules.as_ref().map_or(Modules::Any, |modules| Modules::Named(Arc::clone(modules)))
     }

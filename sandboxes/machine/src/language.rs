@@ -15,7 +15,7 @@ pub(crate) fn kernel_command(language: Language) -> Option<&'static [&'static st
             Some(&["node", "--expose-internals", "/run/switchtower/kernels/node.js"])
         }
         Language::Bash => Some(&["bash", "/run/switchtower/kernels/bash.sh"]),
-        Language::C | Language::Cpp | Language::R | Language::Java => None,
+        Language::C | Language::Cpp | Language::R | Language::Java | Language::Added(_) => None,
     }
 }
 

@@ -110,7 +110,7 @@ impl ProgramRun<'_> {
                 self.command(&client, "bash", &[".program.sh"], output).await?
             }
             Language::C | Language::Cpp => self.compile_and_run(&client, output).await?,
-            language @ (Language::R | Language::Java) => {
+            language @ (Language::R | Language::Java | Language::Added(_)) => {
                 return Err(Fault::Unsupported(Need::Language(format!("{language}"))));
             }
         })

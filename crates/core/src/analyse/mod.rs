@@ -13,6 +13,9 @@ pub mod summary;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
 use switchtower_contract::{Language, Program};
 
 use crate::request::SideEffects;
@@ -78,10 +81,37 @@ impl<'a> MissingModule<'a> {
     }
 }
 
-type Analyser = fn(&Program) -> Profile;
+/// Analyses programs of one language. It must be pure, must not panic, and must take time in proportion to the program.
+pub type Analyser = fn(&Program) -> Profile;
+
+/// The analysers of languages that were added.
+static ADDED: RwLock<BTreeMap<Language, Analyser>> = RwLock::new(BTreeMap::new());
+
+/// Sets the analyser of a language that [`Language::register`] has added. Call it before the first request: profiles are kept.
+///
+/// # Errors
+/// The language has an analyser.
+pub fn register(language: Language, analyser: Analyser) -> Result<(), AnalyserExists> {
+    let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
+    if built_in(language).is_some() || added.contains_key(&language) {
+        return Err(AnalyserExists(language));
+    }
+    added.insert(language, analyser);
+    Ok(())
+}
+
+/// A language has an analyser, and cannot have another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("programs in {0} have an analyser: it can be set once")]
+pub struct AnalyserExists(Language);
 
 /// Returns the analyser of a language, if it has one. Programs without an analyser run with an unknown profile.
 fn analyser(language: Language) -> Option<Analyser> {
+    let added = || ADDED.read().unwrap_or_else(PoisonError::into_inner).get(&language).copied();
+    built_in(language).or_else(added)
+}
+
+fn built_in(language: Language) -> Option<Analyser> {
     match language {
         Language::Python => Some(python::analyse),
         Language::JavaScript | Language::TypeScript => Some(javascript::analyse),

@@ -37,7 +37,7 @@ pub struct Profile {
 impl Profile {
     /// Returns the profile of a valid program that could not be analysed for the given reason: it is not deterministic,
     /// and any side effect is possible.
-    pub(super) fn unknown(reason: &str, lines: u32) -> Self {
+    pub fn unknown(reason: &str, lines: u32) -> Self {
         let reason = Reason { text: reason.to_owned(), line: None };
         Self {
             class: Class::Unknown,
@@ -58,6 +58,18 @@ impl Profile {
             parses: true,
             analysis_error: Some(reason),
             lines,
+        }
+    }
+
+    /// Returns the profile of a program without imports and effects, whose output is always the same: what an analyser changes
+    /// where it finds more.
+    pub fn pure(class: Class, lines: u32) -> Self {
+        Self {
+            class,
+            side_effects: SideEffects::None,
+            verdict: Verdict { deterministic: true, reasons: Vec::new(), doubt: None },
+            analysis_error: None,
+            ..Self::unknown("", lines)
         }
     }
 

@@ -191,7 +191,7 @@ fn status(name: &str, tier: &CaseTier) -> TierStatus {
     let modules = tier.modules.as_ref().map_or(Modules::Any, Modules::named);
     TierStatus {
         tier: TierName::from(name),
-        languages: Language::ALL.map(|language| (language, modules.clone())).into_iter().collect(),
+        languages: Language::all().into_iter().map(|language| (language, modules.clone())).collect(),
         isolation: tier.isolation,
         location: tier.location,
         machine: tier.machine,

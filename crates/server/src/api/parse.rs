@@ -170,7 +170,7 @@ pub(super) fn language(fields: &mut Fields) -> Result<Language, Problem> {
 
 /// Parses a language, by its name or another usual one, such as `js`.
 fn optional_language(fields: &mut Fields) -> Result<Option<Language>, Problem> {
-    fields.named("language", &Language::ALL.map(Language::name))
+    fields.named("language", &Language::names())
 }
 
 fn randomness(fields: &mut Fields) -> Result<Randomness, Problem> {

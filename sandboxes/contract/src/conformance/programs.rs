@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::program::Language;
+use crate::language::Language;
 
 /// The source of every program that the suite runs, and the precision of deadlines that it expects.
 ///

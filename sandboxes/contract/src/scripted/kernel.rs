@@ -11,9 +11,10 @@ use super::{AfterInterrupt, Files, RunGuard, Scripted};
 use crate::events::{Events, Output};
 use crate::fault::Fault;
 use crate::kernel::{Cell, CellOutcome, Kernel, KernelOptions, Tape};
+use crate::language::Language;
 use crate::limits::Limits;
 use crate::outcome::{Exit, Outcome};
-use crate::program::{Language, Program, Randomness};
+use crate::program::{Program, Randomness};
 
 pub(super) struct ScriptedKernel {
     backend: Scripted,

@@ -16,8 +16,8 @@ use super::{AfterInterrupt, Files, Scripted};
 use crate::backend::NetworkPolicy;
 use crate::fault::Fault;
 use crate::kernel::{Change, Content, Kernel, KernelOptions, Kernels};
+use crate::language::Language;
 use crate::machine::{Body, Machine, Upgraded};
-use crate::program::Language;
 
 /// Most bytes that a changed connection holds.
 const ECHO_BYTES: usize = 16 << 10;

@@ -13,9 +13,10 @@ use super::{Files, Scripted};
 use crate::events::{Event, Events};
 use crate::fault::{Fault, Need};
 use crate::kernel::{Change, Content};
+use crate::language::Language;
 use crate::limits::{Escalation, Limits};
 use crate::outcome::{Effect, Effects, Exit, Failure, Outcome, Usage};
-use crate::program::{Language, Program, Randomness};
+use crate::program::{Program, Randomness};
 use crate::python::HOME;
 
 pub(super) struct Run<'a> {

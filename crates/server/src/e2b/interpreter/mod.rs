@@ -148,7 +148,7 @@ async fn promote_for(sandbox: &SandboxHandle, language: &str) -> Result<Arc<dyn 
     if sandbox.session.has_remote_machine() {
         return Ok(machine);
     }
-    let known = Language::ALL.map(Language::name).join(", ");
+    let known = Language::names().join(", ");
     Err(Error::NoTier { reason: format!("no tier has a kernel for {language}: known are {known}") })
 }
 
