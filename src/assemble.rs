@@ -187,16 +187,41 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// The rules or the guest cannot be used.
 pub fn in_process(config: &Config, report: &dyn Fn(&str)) -> Result<Assembly, BuildError> {
-    let wall = WallClock::real();
-    let clouds = Clouds::for_command(config, wall);
-    let plan = Plan::new(config, wall, clouds.tiers(config, false))?;
-    let wasm = WasmTier::for_command(config, report)?;
-    let local = LocalTiers {
-        wasm,
-        native: NativeTier::for_command(config),
-        machine: MachineTier::for_command(config, plan.has_cloud()),
-    };
-    Ok(assembly(config, plan, local, clouds))
+    let base = CommandBase::new(config)?;
+    let machine = MachineTier::for_command(config, base.plan.has_cloud());
+    base.assembly(config, machine, report)
+}
+
+/// As [`in_process`], for many programs: a first local machine has been started, so that its tier offers exactly what
+/// machines have, and not what they probably have.
+///
+/// # Errors
+/// The rules or the guest cannot be used.
+pub async fn in_process_with_machines(config: &Config, report: &dyn Fn(&str)) -> Result<Assembly, BuildError> {
+    let base = CommandBase::new(config)?;
+    let machine = MachineTier::started(config, base.plan.has_cloud()).await;
+    base.assembly(config, machine, report)
+}
+
+/// What is built for a command before its local tiers.
+struct CommandBase {
+    clouds: Clouds,
+    plan: Plan,
+}
+
+impl CommandBase {
+    fn new(config: &Config) -> Result<Self, BuildError> {
+        let wall = WallClock::real();
+        let clouds = Clouds::for_command(config, wall);
+        let plan = Plan::new(config, wall, clouds.tiers(config, false))?;
+        Ok(Self { clouds, plan })
+    }
+
+    fn assembly(self, config: &Config, machine: MachineTier, report: &dyn Fn(&str)) -> Result<Assembly, BuildError> {
+        let wasm = WasmTier::for_command(config, report)?;
+        let local = LocalTiers { wasm, native: NativeTier::for_command(config), machine };
+        Ok(assembly(config, self.plan, local, self.clouds))
+    }
 }
 
 /// Builds everything with a WebAssembly engine inside this process and with pools in a cloud that takes any key, for

@@ -44,6 +44,16 @@ impl MachineTier {
         }
     }
 
+    /// Returns the tier for a command that runs many programs, after a first machine has shown what machines have.
+    pub(super) async fn started(config: &Config, has_cloud: bool) -> Self {
+        let tier = Self::for_command(config, has_cloud);
+        let Some(backend) = &tier.backend else { return tier };
+        match backend.ensure_started().await {
+            Ok(()) => tier,
+            Err(error) => Self { absent: Some(absent(config, &error)), ..Self::default() },
+        }
+    }
+
     /// Returns the tier for a server. Its first machine starts from now on; the tier is open once that has passed its
     /// self-test.
     pub(super) fn for_server(config: &Config, has_cloud: bool, report: fn(&str)) -> Self {

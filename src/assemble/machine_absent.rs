@@ -19,12 +19,12 @@ fn absent(config: &Config) -> AbsentTier {
 }
 
 impl MachineTier {
-    pub(super) fn for_command(config: &Config) -> Self {
+    pub(super) fn for_command(config: &Config, _has_cloud: bool) -> Self {
         Self { absent: config.machine.enabled.then(|| absent(config)) }
     }
 
-    pub(super) fn for_server(config: &Config, _report: fn(&str)) -> Self {
-        Self::for_command(config)
+    pub(super) fn for_server(config: &Config, has_cloud: bool, _report: fn(&str)) -> Self {
+        Self::for_command(config, has_cloud)
     }
 
     pub(super) fn backends(&self, _config: &Config) -> Option<NamedBackend> {
@@ -33,6 +33,10 @@ impl MachineTier {
 
     pub(super) fn start_pool(&self, _router: Arc<Router>) -> impl Future<Output = ()> + use<> {
         std::future::ready(())
+    }
+
+    pub(super) async fn started(config: &Config, has_cloud: bool) -> Self {
+        Self::for_command(config, has_cloud)
     }
 
     pub(super) async fn close(self) {}

@@ -33,6 +33,11 @@ pub(super) struct Score {
     pub(super) category: String,
     /// The tier that ran it; `None` if it got no answer.
     pub(super) tier: Option<String>,
+    /// Whether the first tier of its route is on this machine.
+    pub(super) routed_here: bool,
+    /// Whether a tier of this machine gave the answer. `None`: it was not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) answered_here: Option<bool>,
     /// `None` if the output is not compared.
     pub(super) output: Option<Likeness>,
     pub(super) error_equal: bool,
@@ -58,6 +63,8 @@ impl Score {
             id: item.id.clone(),
             category: item.category.clone(),
             tier: answer.map(|answer| answer.tier.to_string()),
+            routed_here: false,
+            answered_here: None,
             output: compared.map(|expected| Likeness::of(stdout, expected)),
             error_equal: same_end(error.as_deref(), item.expected_error_type.as_deref()),
             error,
@@ -200,6 +207,8 @@ mod tests {
             id: "1".into(),
             category: category.into(),
             tier: Some("wasm".into()),
+            routed_here: true,
+            answered_here: Some(true),
             output,
             error_equal,
             error: None,
