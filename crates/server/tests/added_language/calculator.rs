@@ -13,15 +13,15 @@ use switchtower_contract::{
 use switchtower_core::analyse::{Class, Profile};
 
 // Step 1: its names.
-pub static RPN: Definition = Definition { name: "rpn", aliases: &["dc"], endings: &["rpn"] };
+pub(crate) static RPN: Definition = Definition { name: "rpn", aliases: &["dc"], endings: &["rpn"] };
 
 // Step 2: what can be said of a program without running it.
-pub fn analyse(program: &Program) -> Profile {
+pub(crate) fn analyse(program: &Program) -> Profile {
     Profile::pure(Class::SimpleMath, program.source.lines().count() as u32)
 }
 
 // Step 3: what runs it.
-pub struct Calculator(pub Language);
+pub(crate) struct Calculator(pub(crate) Language);
 
 #[async_trait]
 impl Backend for Calculator {
