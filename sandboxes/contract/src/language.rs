@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A programming language. The default is the language of requests that name none.
 ///
-/// Its stored form is its name. The order is that of the variants, and of added languages that of their names.
+/// Its stored form is its name. The order is that of the variants, and of added languages that in which they were added.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Language {
     #[default]
@@ -28,12 +28,12 @@ pub enum Language {
     Added(AddedLanguage),
 }
 
-/// A language that is not built in. Only [`Language::register`] makes one.
+/// A language that is not built in, by its place among those that were added. Only [`Language::register`] makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AddedLanguage(&'static Definition);
+pub struct AddedLanguage(u8);
 
 /// The names of a language, and the files that have its programs.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Definition {
     /// The name in requests, rules, records and answers: 1 to 32 lower-case letters, digits, `+`, `#`, `-` and `_`.
     pub name: &'static str,
@@ -43,10 +43,10 @@ pub struct Definition {
     pub endings: &'static [&'static str],
 }
 
-/// The languages that were added to this process.
+/// The languages that were added to this process. None is removed.
 static ADDED: RwLock<Vec<&'static Definition>> = RwLock::new(Vec::new());
 /// Most languages that can be added.
-const MAX_ADDED: usize = 64;
+const MAX_ADDED: u8 = 64;
 /// The longest name, in bytes.
 const MAX_NAME: usize = 32;
 
@@ -71,13 +71,13 @@ impl Language {
                 return Err(RefusedLanguage::Taken { name, by: other.name });
             }
         }
-        if !added.contains(&definition) {
-            if added.len() >= MAX_ADDED {
-                return Err(RefusedLanguage::TooMany);
-            }
+        let known = added.iter().position(|other| *other == definition);
+        let number = u8::try_from(known.unwrap_or(added.len())).ok().filter(|number| *number < MAX_ADDED);
+        let number = number.ok_or(RefusedLanguage::TooMany)?;
+        if known.is_none() {
             added.push(definition);
         }
-        Ok(Self::Added(AddedLanguage(definition)))
+        Ok(Self::Added(AddedLanguage(number)))
     }
 
     /// Returns the built-in languages, and those that were added, in the order in which they were.
@@ -88,7 +88,7 @@ impl Language {
     /// Returns the languages that were added, in the order in which they were.
     pub fn added() -> Vec<Self> {
         let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
-        added.iter().map(|definition| Self::Added(AddedLanguage(definition))).collect()
+        (0..MAX_ADDED).zip(added.iter()).map(|(number, _)| Self::Added(AddedLanguage(number))).collect()
     }
 
     /// Returns the names of all languages, for messages.
@@ -119,7 +119,12 @@ impl Language {
             Self::Bash => &Definition { name: "bash", aliases: &["sh", "shell"], endings: &["sh", "bash"] },
             Self::R => &Definition { name: "r", aliases: &[], endings: &["r", "R"] },
             Self::Java => &Definition { name: "java", aliases: &[], endings: &["java"] },
-            Self::Added(AddedLanguage(definition)) => definition,
+            Self::Added(AddedLanguage(number)) => {
+                let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
+                added
+                    .get(usize::from(number))
+                    .expect("only a language that was added has a number, and none is removed")
+            }
         }
     }
 }

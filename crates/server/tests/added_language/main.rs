@@ -30,6 +30,7 @@ use tower::ServiceExt as _;
 /// Returns a server with a tier for Python and one for the toy language.
 fn server() -> axum::Router {
     let rpn = Language::register(&calculator::RPN).unwrap();
+    assert_eq!(Language::register(&calculator::RPN), Ok(rpn), "once more changes nothing");
     analyse::register(rpn, calculator::analyse).unwrap();
     let (wall, seed) = (WallClock::starting_at(UNIX_EPOCH), Seed::fixed(1));
     // Step 4: a tier.
