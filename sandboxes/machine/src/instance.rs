@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Map, Value};
 use switchtower_container::{ContainerConfig, Ids, LaunchReport, Layer};
 use switchtower_contract::{Fault, NetworkPolicy};
 use switchtower_jail::{ControlGroup, GroupUsage};
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 use crate::assets;
 use crate::client::InitClient;
 use crate::egress::{self, Egress, EgressConnections, EgressPolicy};
+use crate::figures::Meter;
 use crate::host::{Host, UnavailableMachines};
 use crate::pauses::Pauses;
 use crate::template::USER;
@@ -45,6 +47,7 @@ pub(crate) struct Instance {
     /// `None`: it reaches nothing.
     egress_connections: Mutex<Option<EgressConnections>>,
     group: ControlGroup,
+    meter: Meter,
     /// Of its group.
     name: String,
     kill_count: PathBuf,
@@ -97,6 +100,7 @@ impl Instance {
             egress: host.egress.clone(),
             egress_connections: Mutex::default(),
             group: ControlGroup::none(),
+            meter: Meter::new(&config.limits),
             name,
             kill_count: config.kill_count(),
             launcher: Some(launcher),
@@ -181,6 +185,11 @@ impl Instance {
             usage.memory_kills = killed.and_then(|number| number.parse().ok());
         }
         usage
+    }
+
+    /// Replaces the host's figures in those of the machine's daemon.
+    pub(crate) fn replace_figures(&self, figures: &mut Map<String, Value>) {
+        self.meter.replace(figures, &self.group.usage());
     }
 
     /// Ends the machine and waits until nothing of it is left.

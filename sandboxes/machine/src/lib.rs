@@ -22,6 +22,7 @@ mod channel;
 mod client;
 pub mod config;
 mod egress;
+mod figures;
 mod files;
 mod host;
 mod instance;

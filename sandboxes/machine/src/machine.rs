@@ -6,10 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{Request, Response, StatusCode};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyStream;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use serde_json::{Map, Value};
 use switchtower_contract::{
     Body, Change, Fault, Kernel, KernelOptions, Kernels, Language, Machine, NetworkPolicy, Upgraded,
 };
@@ -40,6 +42,9 @@ impl Kernels for LocalMachine {
 #[async_trait]
 impl Machine for LocalMachine {
     async fn call(&self, port: u16, request: Request<Bytes>) -> Result<Response<Body>, Fault> {
+        if port == ENVD_PORT && request.uri().path() == "/metrics" && request.method() == Method::GET {
+            return self.metrics(request).await;
+        }
         Ok(match self.send(port, request).await? {
             Some(answer) => streamed(answer),
             None => closed(port),
@@ -82,6 +87,19 @@ impl Machine for LocalMachine {
 }
 
 impl LocalMachine {
+    /// Returns the daemon's answer with the machine's figures in place of the host's.
+    async fn metrics(&self, request: Request<Bytes>) -> Result<Response<Body>, Fault> {
+        let answer = match self.instance.client()?.answer(request).await? {
+            Ok(answer) => answer,
+            Err(refused) => return Ok(text_answer(refused.status, refused.message)),
+        };
+        let mut figures: Map<String, Value> = serde_json::from_slice(&answer).map_err(lost)?;
+        self.instance.replace_figures(&mut figures)?;
+        let mut answer = text_answer(StatusCode::OK, Value::Object(figures).to_string());
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(answer)
+    }
+
     /// Sends a request to a port. `None`: nothing listens on it.
     async fn send(&self, port: u16, request: Request<Bytes>) -> Result<Option<Response<Incoming>>, Fault> {
         let client = self.instance.client()?;
@@ -98,10 +116,13 @@ impl LocalMachine {
 
 /// Returns the answer for a port on which nothing listens.
 fn closed(port: u16) -> Response<Body> {
-    let message = format!("nothing listens on port {port} of the machine");
-    let body: Body = Box::pin(futures_util::stream::iter([Ok(Bytes::from(message))]));
+    text_answer(StatusCode::BAD_GATEWAY, format!("nothing listens on port {port} of the machine"))
+}
+
+fn text_answer(status: StatusCode, text: String) -> Response<Body> {
+    let body: Body = Box::pin(futures_util::stream::iter([Ok(Bytes::from(text))]));
     let mut answer = Response::new(body);
-    *answer.status_mut() = StatusCode::BAD_GATEWAY;
+    *answer.status_mut() = status;
     answer
 }
 

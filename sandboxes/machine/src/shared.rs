@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use switchtower_contract::{Exit, Fault, Need, NetworkPolicy, Outcome, Price, Usage};
 use tokio::time::Instant;
 
@@ -60,6 +61,11 @@ impl SharedInstance {
     /// Replaces what the machine reaches.
     pub(crate) fn set_network(&self, network: &NetworkPolicy) -> Result<(), Fault> {
         self.with(|instance| instance.set_network(network))?
+    }
+
+    /// Replaces the host's figures in those of the machine's daemon.
+    pub(crate) fn replace_figures(&self, figures: &mut Map<String, Value>) -> Result<(), Fault> {
+        self.with(|instance| instance.replace_figures(figures))
     }
 
     /// Lowers the memory of the machine.
