@@ -79,6 +79,28 @@ async fn a_connection_that_closes_ends_its_program() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_is_used_again_after_a_body_that_nobody_read_or_its_answer_says_that_it_closes() {
+    let server = TestServer::with(Config::default());
+    // Nothing reads the body of a request to a path that does not exist.
+    let head = "POST /nowhere HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n";
+    let mut late = server.connect().await;
+    late.write_all(head.as_bytes()).await.unwrap();
+    // Its end comes after the request has been refused.
+    sleep(Duration::from_millis(50)).await;
+    late.write_all(b"0\r\n\r\nGET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let answers = read_to_end(&mut late).await;
+    assert!(answers.starts_with("HTTP/1.1 404 ") && answers.contains("HTTP/1.1 200 OK"), "{answers}");
+
+    // It does not come at all, or is not asked for.
+    for head in [head.to_owned(), head.replace("host: x", "host: x\r\nexpect: 100-continue")] {
+        let mut pipe = server.connect().await;
+        pipe.write_all(head.as_bytes()).await.unwrap();
+        let answer = timeout(Duration::from_secs(1), read_to_end(&mut pipe)).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("connection: close\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn draining_answers_requests_in_progress_and_accepts_no_new_ones() {
     let server = TestServer::with(Config::default());
     let mut idle = server.connect().await;

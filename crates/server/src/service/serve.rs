@@ -197,7 +197,7 @@ impl Server {
         let request_stopping = Stopping::new(stopping.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let guard = RequestGuard::begin(&request_connection);
-            let mut request = track_request(request, &request_connection);
+            let (mut request, unread) = track_request(request, &request_connection);
             if let Some(address) = request_connection.address() {
                 request.extensions_mut().insert(PeerAddress(address));
             }
@@ -205,7 +205,7 @@ impl Server {
             let app = app.clone();
             async move {
                 match app.oneshot(request).await {
-                    Ok(response) => Ok::<_, Infallible>(track_response(response, guard)),
+                    Ok(response) => Ok::<_, Infallible>(track_response(unread.finish(response).await, guard)),
                     Err(never) => match never {},
                 }
             }
