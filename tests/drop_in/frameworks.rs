@@ -6,15 +6,14 @@
 //! The scientific tier, machines and the registries are needed: if one cannot be had, these tests report that and pass.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
-use serde_json::Value;
 use tokio::process::Command;
 
-use super::clients::{is_installed, javascript_with, python_with, run};
+use super::clients::{javascript_with, python_with, run};
+use super::registries::{Packages, available, has_machines};
 use super::sdk::{self, SMOLAGENTS, set_variables};
 use crate::certificate::Certificate;
-use crate::native::{folder, print_line};
+use crate::native::folder;
 use crate::server::{KEY, Server, StandIn};
 
 /// A key of the documented form; the servers accept any.
@@ -23,17 +22,11 @@ const OURS: &str = "e2b_0123456789abcdef0123456789abcdef01234567";
 /// An agent framework.
 struct Framework {
     name: &'static str,
+    /// Its own and its SDK.
     packages: Packages,
     agents: &'static [Agent],
     /// Whether its SDK builds the hosts of sandboxes itself: it gets a domain in place of addresses.
     by_domain: bool,
-}
-
-/// The packages of a framework and its SDK, from the registry of its language.
-#[derive(Clone, Copy)]
-enum Packages {
-    Python(&'static [&'static str]),
-    JavaScript(&'static [&'static str]),
 }
 
 /// A script with an agent, by what the tools of its model do.
@@ -44,14 +37,6 @@ enum Agent {
 }
 
 use Agent::{RunsCells, RunsCommands};
-
-impl Packages {
-    fn names(self) -> &'static [&'static str] {
-        match self {
-            Self::Python(names) | Self::JavaScript(names) => names,
-        }
-    }
-}
 
 const PYTHON_OF_E2B: [&str; 2] = ["e2b==2.63.0", "e2b-code-interpreter==2.11.5"];
 
@@ -153,30 +138,6 @@ fn folder_of_scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drop_in/frameworks")
 }
 
-/// Returns whether packages are installed or can be; reports it where they cannot. The question is about a small package, so
-/// that a package of a framework that cannot be had is a failure.
-async fn available(name: &str, packages: Packages) -> bool {
-    if is_installed(name, packages.names()) {
-        return true;
-    }
-    let ask: &[&str] = match packages {
-        Packages::Python(_) => {
-            &["python3", "-m", "pip", "download", "--quiet", "--no-deps", "e2b-code-interpreter==2.11.5"]
-        }
-        Packages::JavaScript(_) => &["npm", "view", "zod@4.6.7", "version"],
-    };
-    let nowhere = tempfile::tempdir().unwrap();
-    let mut ask_registry = Command::new(ask[0]);
-    ask_registry.args(&ask[1..]).current_dir(nowhere.path()).stdin(Stdio::null());
-    let output = ask_registry.output().await.unwrap_or_else(|error| panic!("{}: {error}", ask[0]));
-    if !output.status.success() {
-        let why = String::from_utf8_lossy(&output.stderr);
-        let why = why.lines().next().unwrap_or_default();
-        print_line(&format!("skipped: {:?} cannot be installed, no registry answers: {why}", packages.names()));
-    }
-    output.status.success()
-}
-
 /// Two servers with the scientific tier, one without a cloud and one whose cloud is a stand-in for E2B.
 struct Servers {
     certificate: Certificate,
@@ -195,6 +156,7 @@ impl Servers {
         let variables = [
             ("SWITCHTOWER_HTTP_TLS_CERTIFICATE", own.as_str()),
             ("SWITCHTOWER_HTTP_TLS_KEY", key.as_str()),
+            ("SWITCHTOWER_MACHINE_ENABLED", "true"),
             ("SWITCHTOWER_NATIVE_ENABLED", "true"),
             ("SWITCHTOWER_NATIVE_FOLDER", native.to_str().unwrap()),
             ("SWITCHTOWER_NATIVE_WORKERS", "1"),
@@ -207,12 +169,7 @@ impl Servers {
         let cloud = StandIn::start_with_key(KEY).await;
         let without_cloud = Server::start_with(None, &variables).await;
         let with_cloud = Server::start_with(Some(&cloud), &variables).await;
-        let (_, health) = without_cloud.call("GET", "/health", None, Value::Null).await;
-        let tiers = health["tiers"].as_array().cloned().unwrap_or_default();
-        let has_machines = tiers.iter().any(|tier| tier["tier"] == "machine" && tier["up"] == true);
-        if !has_machines {
-            print_line(&format!("skipped: agents that run commands, no machine can be started here: {health}"));
-        }
+        let has_machines = has_machines(&without_cloud, "agents that run commands").await;
         Some(Self { certificate, without_cloud, with_cloud, cloud, has_machines })
     }
 

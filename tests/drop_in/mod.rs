@@ -8,6 +8,8 @@ mod harness;
 mod hosts;
 mod moves;
 mod parity;
+mod registries;
 mod sdk;
+mod surface;
 mod versions;
 mod wheels;

@@ -11,7 +11,7 @@ use super::sdk::set_variables;
 use crate::server::Server;
 
 /// The key that README and docs give to programs.
-const DOCUMENTED_KEY: &str = "e2b_0000000000000000000000000000000000000000";
+pub(super) const DOCUMENTED_KEY: &str = "e2b_0000000000000000000000000000000000000000";
 
 /// Python's SDKs: e2b, and the code interpreter of about the same time from the first that reads `E2B_SANDBOX_URL` on.
 const PYTHON: [&[&str]; 4] = [

@@ -6,8 +6,8 @@ use std::process::Stdio;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
-const PYTHON: [&str; 2] = ["e2b==2.63.0", "e2b-code-interpreter==2.11.5"];
-const JAVASCRIPT: [&str; 2] = ["e2b@2.51.0", "@e2b/code-interpreter@2.8.0"];
+pub(crate) const PYTHON: [&str; 2] = ["e2b==2.63.0", "e2b-code-interpreter==2.11.5"];
+pub(crate) const JAVASCRIPT: [&str; 2] = ["e2b@2.51.0", "@e2b/code-interpreter@2.8.0"];
 
 /// Runs a program to its end; panics with its output where it fails.
 pub(crate) async fn run(what: &str, command: &mut Command) -> String {
