@@ -71,6 +71,7 @@ pub(crate) fn switchtower(stand_in: Option<&StandIn>) -> Command {
     command.env("SWITCHTOWER_HTTP_ADMIN_KEY", ADMIN).env("SWITCHTOWER_NATIVE_ENABLED", "false");
     // Tests of machines enable them.
     command.env("SWITCHTOWER_MACHINE_ENABLED", "false");
+    command.env("SWITCHTOWER_MACHINE_SCRATCH_FOLDER", concat!(env!("CARGO_TARGET_TMPDIR"), "/machines"));
     if let Some(StandIn { origin, .. }) = stand_in {
         command.env("E2B_API_KEY", KEY).env("E2B_API_URL", origin).env("E2B_SANDBOX_URL", origin);
         command.env("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_CREATIONS_PER_SECOND", "50");

@@ -118,9 +118,7 @@ async def files_are_written_read_listed_moved_and_removed(sandbox):
 async def a_watch_calls_back_with_events_until_it_is_stopped(sandbox):
     seen = set()
     await sandbox.commands.run("mkdir -p w/a")
-    watch = await sandbox.files.watch_dir(
-        "w", lambda event: seen.add((event.name, event.type.value)), recursive=True
-    )
+    watch = await sandbox.files.watch_dir("w", lambda event: seen.add((event.name, event.type.value)), recursive=True)
     await sandbox.commands.run("cd w/a && echo 1 > f && mv f g && rm g")
     expected = {("a/f", "create"), ("a/f", "write"), ("a/f", "rename"), ("a/g", "create"), ("a/g", "remove")}
 

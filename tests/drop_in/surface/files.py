@@ -50,7 +50,9 @@ def many_files_are_written_at_once_with_the_folders_above_them(sandbox):
 
 @promise
 def a_folder_is_listed_to_the_depth_that_is_asked_for(sandbox):
-    sandbox.commands.run("mkdir -p /home/user/a/b/c && echo 12 > /home/user/a/f && touch /home/user/a/b/g '/home/user/a/b/c/h i'")
+    sandbox.commands.run(
+        "mkdir -p /home/user/a/b/c && echo 12 > /home/user/a/f && touch /home/user/a/b/g '/home/user/a/b/c/h i'"
+    )
 
     def paths(**options):
         return [entry.path for entry in sandbox.files.list("/home/user/a", **options)]
@@ -208,7 +210,9 @@ class Watch:
 def a_watch_reports_what_happens_in_its_folder(sandbox):
     sandbox.commands.run("mkdir -p /home/user/w/inner && touch /home/user/w/old")
     watch = Watch(sandbox, "/home/user/w")
-    sandbox.commands.run("cd /home/user/w && echo 1 > new && chmod 600 new && rm old && mv new moved && touch inner/deep")
+    sandbox.commands.run(
+        "cd /home/user/w && echo 1 > new && chmod 600 new && rm old && mv new moved && touch inner/deep"
+    )
     watch.wait_for(("new", "create"), ("new", "write"), ("new", "chmod"), ("old", "remove"), ("new", "rename"),
                    ("moved", "create"))  # fmt: skip
     sandbox.files.write("/home/user/w/by_client", "x")
