@@ -166,10 +166,21 @@ fn machines(config: &Config) -> Result<Vec<Check>, CliError> {
 fn layer(whose: &str, (name, status): (String, Result<(), String>)) -> Check {
     match status {
         Ok(()) => Check::ok(format!("{whose}: {name}"), "in force"),
-        Err(why) => {
-            let remedy = "the other layers are in force without it; use a newer kernel, or a container that allows it";
-            Check::missing(format!("{whose}: {name}"), why, remedy)
+        Err(why) => Check::missing(format!("{whose}: {name}"), why, layer_remedy(&name)),
+    }
+}
+
+/// Returns how to have a layer that is not in force.
+fn layer_remedy(name: &str) -> &'static str {
+    match name {
+        "own users" | "files of the host belong to root" => {
+            "the other layers are in force without it; give the server's user a range in /etc/subuid and /etc/subgid, and install \
+             newuidmap and newgidmap (Debian: uidmap)"
         }
+        "control group" => {
+            "the other layers are in force without it; start the server as root, or in a control group that its user may change"
+        }
+        _ => "the other layers are in force without it; use a newer kernel, or a container that allows it",
     }
 }
 
