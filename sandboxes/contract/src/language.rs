@@ -3,6 +3,7 @@
 //! A language that is added is known to the whole process: to requests, rules, records and files of programs. It runs once a
 //! backend offers it. The steps are in `docs/adding-a-language.md`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{PoisonError, RwLock};
@@ -12,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A programming language. The default is the language of requests that name none.
 ///
-/// Its stored form is its name. The order is that of the variants, and of added languages that in which they were added.
+/// Its stored form is its name; workers get a number. The order is that of the variants, and of added languages that in which they were added.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Language {
     #[default]
@@ -150,15 +151,60 @@ impl fmt::Display for Language {
     }
 }
 
+/// The form of a language in formats that no human reads, such as frames to workers: a number, which stays what it is, and of an added
+/// language its name as well.
+#[derive(Serialize, Deserialize)]
+enum Numbered<'a> {
+    Python,
+    JavaScript,
+    TypeScript,
+    C,
+    Cpp,
+    Bash,
+    R,
+    Java,
+    Added(Cow<'a, str>),
+}
+
+impl From<Language> for Numbered<'static> {
+    fn from(language: Language) -> Self {
+        match language {
+            Language::Python => Self::Python,
+            Language::JavaScript => Self::JavaScript,
+            Language::TypeScript => Self::TypeScript,
+            Language::C => Self::C,
+            Language::Cpp => Self::Cpp,
+            Language::Bash => Self::Bash,
+            Language::R => Self::R,
+            Language::Java => Self::Java,
+            Language::Added(_) => Self::Added(language.name().into()),
+        }
+    }
+}
+
 impl Serialize for Language {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(self.name())
+        if to.is_human_readable() { to.serialize_str(self.name()) } else { Numbered::from(*self).serialize(to) }
     }
 }
 
 impl<'de> Deserialize<'de> for Language {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(from)?;
+        let name = if from.is_human_readable() {
+            String::deserialize(from)?
+        } else {
+            match Numbered::deserialize(from)? {
+                Numbered::Python => return Ok(Self::Python),
+                Numbered::JavaScript => return Ok(Self::JavaScript),
+                Numbered::TypeScript => return Ok(Self::TypeScript),
+                Numbered::C => return Ok(Self::C),
+                Numbered::Cpp => return Ok(Self::Cpp),
+                Numbered::Bash => return Ok(Self::Bash),
+                Numbered::R => return Ok(Self::R),
+                Numbered::Java => return Ok(Self::Java),
+                Numbered::Added(name) => name.into_owned(),
+            }
+        };
         let known = Self::all().into_iter().find(|language| language.name() == name);
         known.ok_or_else(|| D::Error::custom(UnknownLanguage(name)))
     }
