@@ -97,6 +97,24 @@ impl Channel {
         Ok(Self { read, buffer: BytesMut::new(), input: Input { frames, signals }, writer })
     }
 
+    /// Runs a command as root to its end. Returns its standard output, of at most [`MAX_FRAME`] bytes.
+    pub(crate) async fn output_of(client: &InitClient, program: &str, args: &[&str]) -> Result<String, Fault> {
+        let none = BTreeMap::new();
+        let spec = CommandSpec { program, args, env: &none, cwd: "/", user: "root", control: false };
+        let mut channel = Self::start(client, &spec).await?;
+        let mut printed = Vec::new();
+        loop {
+            match channel.next().await? {
+                Frame::Stdout(bytes) => {
+                    let left = MAX_FRAME.saturating_sub(printed.len());
+                    printed.extend_from_slice(&bytes[..bytes.len().min(left)]);
+                }
+                Frame::Stderr(_) | Frame::Control(_) => {}
+                Frame::Ended(_) => return Ok(String::from_utf8_lossy(&printed).into_owned()),
+            }
+        }
+    }
+
     /// Returns the next frame. It may be cancelled: nothing is lost then.
     pub(crate) async fn next(&mut self) -> Result<Frame, Fault> {
         loop {

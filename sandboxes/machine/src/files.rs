@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use switchtower_contract::{Change, Content, Fault};
 
+use crate::assets;
+use crate::channel::Channel;
 use crate::client::{InitClient, Refused, lost};
 use crate::language::USER;
 
@@ -112,12 +114,19 @@ pub(crate) async fn export(client: &InitClient, max_bytes: u64) -> Result<Vec<Ch
     Ok(changes)
 }
 
-/// Returns whether a process that a client started runs.
+/// Returns whether a process runs that a client, a cell or a program has started.
 pub(crate) async fn has_processes(client: &InitClient) -> Result<bool, Fault> {
     let answer = client.rpc("/process.Process/List", &json!({})).await?;
     let answer = answer.map_err(|refused| refusal("the list of processes", &refused))?;
     let listed: Value = serde_json::from_slice(&answer).map_err(lost)?;
-    Ok(listed["processes"].as_array().is_some_and(|processes| !processes.is_empty()))
+    if listed["processes"].as_array().is_some_and(|processes| !processes.is_empty()) {
+        return Ok(true);
+    }
+    // What a cell has left running is known to nobody else.
+    let program = format!("{}/init", assets::FOLDER);
+    let printed = Channel::output_of(client, &program, &["processes"]).await?;
+    let number: u64 = printed.trim().parse().map_err(|_| lost(format!("it counts {printed:?} processes")))?;
+    Ok(number > 0)
 }
 
 fn refusal(path: &str, refused: &Refused) -> Fault {

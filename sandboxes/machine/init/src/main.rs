@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `launch CONFIG` | outside: starts the container, and waits for its end. Its standard input is the machine's socket, and its standard output gets a report |
 //! | (named `sudo`) | inside: has the first process run a command as another user |
+//! | `processes` | inside: prints the number of processes that are neither the first one nor kernels |
 //! | `self-test` | inside: tries what the machine's root must not be able to do |
 //! | `serve` | inside of the machine, as its first process: reaps orphans, and serves processes, files and ports over an inherited socket |
 //!
@@ -15,6 +16,7 @@
 //! ```
 
 mod launch;
+mod processes;
 mod self_test;
 mod serve;
 mod sudo;
@@ -30,9 +32,10 @@ fn main() -> ExitCode {
     }
     let ran = match args.next().as_deref().and_then(|name| name.to_str()) {
         Some("launch") => return launch::run(args),
+        Some("processes") => return processes::run(),
         Some("self-test") => return self_test::run(),
         Some("serve") => serve::run(args),
-        _ => Err("write a subcommand: launch, self-test or serve".to_owned()),
+        _ => Err("write a subcommand: launch, processes, self-test or serve".to_owned()),
     };
     match ran {
         Ok(()) => ExitCode::SUCCESS,

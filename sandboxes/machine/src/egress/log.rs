@@ -47,20 +47,27 @@ impl EgressLog {
     /// Writes that a connection was opened or refused. `target`: the host and port that the program has asked for.
     pub(crate) fn decided(&self, target: &str, decision: &Result<std::net::SocketAddr, String>) {
         let Some(left_out) = self.next() else { return };
-        // It is a text of the program's.
-        let target: String = target.chars().take(300).collect();
+        // It is a text of the program's, and so is a part of the reason.
+        let target = shortened(target);
         let machine = self.machine.as_str();
         match decision {
             Ok(address) => {
                 tracing::info!(machine, ?target, %address, left_out, "egress: a machine's connection is open");
             }
-            Err(why) => tracing::info!(machine, ?target, why, left_out, "egress: a machine's connection is refused"),
+            Err(why) => tracing::info!(
+                machine,
+                ?target,
+                why = shortened(why),
+                left_out,
+                "egress: a machine's connection is refused"
+            ),
         }
     }
 
     /// Writes that a connection has ended, with the bytes in both directions.
     pub(crate) fn ended(&self, target: &str, sent: u64, received: u64) {
         if let Some(left_out) = self.next() {
+            let target = shortened(target);
             let machine = self.machine.as_str();
             tracing::info!(machine, ?target, sent, received, left_out, "egress: a machine's connection has ended");
         }
@@ -69,6 +76,11 @@ impl EgressLog {
     fn next(&self) -> Option<u64> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now())
     }
+}
+
+/// Returns the beginning of a text: a host's name and a port, or a sentence with them, are not longer.
+fn shortened(text: &str) -> String {
+    text.chars().take(300).collect()
 }
 
 #[cfg(test)]

@@ -41,7 +41,8 @@ impl Target {
     }
 
     fn is_address(&self, address: IpAddr) -> bool {
-        matches!(self, Self::Network(network) if network.contains(&address))
+        // E2B knows IPv4 only, and its clients write all of the internet as 0.0.0.0/0.
+        matches!(self, Self::Network(network) if network.prefix_len() == 0 || network.contains(&address))
     }
 }
 
@@ -92,7 +93,7 @@ impl EgressPolicy {
         }
         let may_be_allowed = |target: &Target| matches!(target, Target::Network(_)) || target.is_host(host);
         if self.is_restricted && !self.allow_out.iter().any(may_be_allowed) {
-            return Err("this sandbox was created without access to the internet".to_owned());
+            return Err("this sandbox may not reach the internet".to_owned());
         }
         let is_denied = self.deny_out.iter().any(|target| target.is_host(host));
         if is_denied && !self.allow_out.iter().any(may_be_allowed) {
@@ -178,6 +179,7 @@ mod tests {
             (Some(false), &["93.184.0.0/16"], &[], true),
             (Some(false), &["1.1.1.1"], &[], false),
             (None, &[], &["0.0.0.0/0"], false),
+            (None, &[], &["::/0"], false),
             (None, &["93.184.215.14"], &["0.0.0.0/0"], true),
             (None, &["api.example.com"], &["0.0.0.0/0"], true),
             (None, &["other.example.com"], &["0.0.0.0/0"], false),
@@ -186,6 +188,8 @@ mod tests {
         ] {
             assert_eq!(api(policy(internet, allow_out, deny_out)), allowed, "{internet:?} {allow_out:?} {deny_out:?}");
         }
+        let everything = policy(None, &[], &["0.0.0.0/0"]);
+        assert!(!reaches(&everything, "api.example.com", 443, "2606:4700::1111".parse::<IpAddr>().unwrap()));
         // What the settings do not allow, a sandbox's own rule does not allow either.
         assert!(!reaches(&policy(None, &["evil.net", "0.0.0.0/0"], &[]), "evil.net", 443, PUBLIC));
         // The name of a host that is not reached is not looked up.

@@ -124,6 +124,9 @@ impl Proxy {
         let mut allowed = Vec::new();
         for address in addresses {
             match self.policy.check_address(&host, address.ip()) {
+                Ok(()) if self.network.is_own(address.ip()) => {
+                    refusal = denied(format!("{host} leads to this host"));
+                }
                 Ok(()) => allowed.push(address),
                 Err(why) => refusal = denied(why),
             }

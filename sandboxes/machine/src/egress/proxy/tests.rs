@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use async_trait::async_trait;
 use switchtower_contract::NetworkPolicy;
@@ -21,6 +22,10 @@ impl EgressNetwork for TestNetwork {
         self.asked.lock().unwrap().push(host.to_owned());
         let addresses = self.names.get(host).ok_or(io::ErrorKind::NotFound)?;
         Ok(addresses.iter().map(|address| SocketAddr::new(address.parse().unwrap(), port)).collect())
+    }
+
+    fn is_own(&self, address: IpAddr) -> bool {
+        address == IpAddr::from([93, 184, 216, 1])
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
@@ -52,6 +57,7 @@ async fn fixture() -> Fixture {
         ("api.example.com", vec!["93.184.215.14"]),
         ("inside.example.com", vec!["10.0.0.1", "::1"]),
         ("mixed.example.com", vec!["127.0.0.1", "93.184.215.14"]),
+        ("own.example.com", vec!["93.184.216.1"]),
         ("evil.net", vec!["93.184.215.14"]),
     ];
     let network =
@@ -119,6 +125,8 @@ async fn an_allowed_name_of_a_private_network_is_refused() {
     let fixture = fixture().await;
     let answer = fixture.answer(&connect("inside.example.com:443")).await;
     assert!(answer.starts_with("HTTP/1.1 403 inside.example.com leads to an address of a private network"), "{answer}");
+    let answer = fixture.answer(&connect("own.example.com:443")).await;
+    assert!(answer.starts_with("HTTP/1.1 403 own.example.com leads to this host"), "{answer}");
     let answer = fixture.answer(&connect("unknown.example.com:443")).await;
     assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
     assert_eq!(*fixture.network.connected.lock().unwrap(), []);
