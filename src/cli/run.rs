@@ -174,7 +174,7 @@ fn end_note(exit: Exit, timeout: Duration) -> Option<String> {
         Exit::Finished(_) | Exit::Raised => None,
         Exit::TimedOut => Some(format!("the program was ended: it took longer than {}", rounded(timeout))),
         Exit::OutOfMemory => Some("the program was ended: it exceeded its memory limit".to_owned()),
-        Exit::Killed => Some("the program destroyed its own interpreter".to_owned()),
+        Exit::Killed => Some("the program was ended by a signal, or destroyed its own interpreter".to_owned()),
     }
 }
 

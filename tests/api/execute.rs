@@ -160,6 +160,9 @@ async fn the_legacy_path_returns_the_code_where_no_tier_can_execute_it() {
     assert_eq!((answer.status, &answer.json["success"]), (200, &json!(false)), "{}", answer.text);
     assert_eq!((&answer.json["class"], &answer.json["code"]), (&json!("not_executed"), &json!("#: fault unavailable")));
     assert!(!answer.json["reason"].as_str().unwrap().is_empty());
+    let java = harness.post("/api/code/execute", &json!({ "code": "x", "language": "java" })).await;
+    assert_eq!((java.status, &java.json["class"]), (200, &json!("not_executed")), "{}", java.text);
+    assert!(java.json["reason"].as_str().unwrap().contains("none runs java"), "{}", java.text);
     let refused = harness.post("/api/code/execute", &json!({ "code": 3 })).await;
     assert_eq!(refused.status, 422, "what the caller has to change is refused: {}", refused.text);
 }

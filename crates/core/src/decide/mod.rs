@@ -8,6 +8,7 @@ pub mod cases;
 mod engine;
 mod facts;
 mod load;
+mod no_language;
 pub mod reload;
 mod rules;
 #[cfg(test)]
@@ -88,7 +89,7 @@ impl Rules {
                 Some(floor) if !statuses.iter().any(|status| reaches_floor(status, Some(floor))) => {
                     format!("none has isolation {floor} or stronger")
                 }
-                _ => format!("none runs {language}"),
+                floor => no_language::reason(language, floor, statuses),
             };
             return Err(DecideError::NoTier { reason });
         }

@@ -190,6 +190,35 @@ fn what_uses_the_internet_runs_on_a_local_machine_that_reaches_it_and_on_no_othe
     assert_eq!(route(&decide_with(false)), ["wasm", "native", "machine"]);
 }
 
+#[test]
+fn a_language_that_no_tier_runs_is_refused_with_what_would_help() {
+    let mut machine = status("machine", Isolation::Container, Modules::Any);
+    machine.machine = true;
+    let refused = |language, floor, tiers: &[TierStatus]| {
+        let mut request =
+            Request::new(Program { language, ..Program::python("x") }, &RequestLimits::default()).unwrap();
+        request.isolation = floor;
+        Rules::builtin().decide(&request, &analyse(&request.program), tiers).unwrap_err().to_string()
+    };
+    let cpp = refused(Language::Cpp, None, &[machine.clone()]);
+    assert!(cpp.contains("none runs cpp: install it where machine finds it (Debian, Ubuntu: g++;"), "{cpp}");
+    let without = refused(Language::Bash, None, &statuses());
+    assert!(without.contains("none runs bash: local machines run it, and `switchtower doctor` says why"), "{without}");
+    let java = refused(Language::Java, None, &[machine.clone()]);
+    assert!(java.contains("none runs java: a cloud may, with its key in E2B_API_KEY"), "{java}");
+    let strong = refused(
+        Language::Python,
+        Some(Isolation::Wasm),
+        &[machine, status("wasm", Isolation::Wasm, Modules::Any)].map(|mut tier| {
+            if tier.isolation == Isolation::Wasm {
+                tier.languages = Languages::default();
+            }
+            tier
+        }),
+    );
+    assert!(strong.contains("none with isolation wasm or stronger runs python: machine has container"), "{strong}");
+}
+
 fn compile(text: &str) -> Result<Rules, super::RulesError> {
     Rules::compile(&[super::rules::RuleSource { path: "x.rhai".into(), text: text.to_owned() }])
 }

@@ -78,7 +78,9 @@ pub(super) async fn execute_legacy(
     let code = request.program.source.clone();
     let answer = match api.router.execute(request, None).await.map_err(Problem::from) {
         Ok(answer) => answer,
-        Err(problem) if problem.kind.status().is_server_error() => return Ok(not_executed(problem, code)),
+        Err(problem) if problem.kind.status().is_server_error() || problem.kind == error::Kind::NoTier.into() => {
+            return Ok(not_executed(problem, code));
+        }
         Err(problem) => return Err(problem),
     };
     let data = LegacyData {

@@ -14,7 +14,7 @@ pub(super) fn end(answer: &Answer) -> &str {
         (Some(failure), _) => failure.traceback.as_str(),
         (None, Exit::TimedOut) => "the program exceeded its time limit",
         (None, Exit::OutOfMemory) => "the program exceeded its memory limit",
-        (None, Exit::Killed) => "the program killed its own interpreter",
+        (None, Exit::Killed) => "the program was ended by a signal, or destroyed its own interpreter",
         (None, Exit::Finished(_) | Exit::Raised) => "",
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use switchtower_contract::Language;
@@ -22,6 +23,8 @@ use crate::service::websocket::UNANSWERED_PINGS;
 
 /// Most messages of a connection that wait for the one before them. While so many wait, no more are read.
 const MAX_WAITING: usize = 8;
+/// Between two pings while no messages are read: only a ping that cannot be sent shows then that the client has gone.
+const PING_PAUSE: Duration = Duration::from_secs(1);
 
 /// The program of a message with the memory that it is charged, or why it does not run.
 type Received = Result<(Request, Charge), Problem>;
@@ -50,7 +53,8 @@ impl Executor {
         let mut waiting: VecDeque<Received> = VecDeque::new();
         let mut running: Option<Running> = None;
         let interval = self.api.config.keep_alive_interval;
-        let (mut next_ping, mut last_received) = (Instant::now() + interval, Instant::now());
+        let (mut last_ping, mut last_received) = (Instant::now(), Instant::now());
+        let mut next_ping = last_ping + interval;
         let (mut stopping, mut is_stopping) = (std::pin::pin!(stopping.wait()), false);
         let mut closing: Option<Closing> = None;
         let (code, reason) = loop {
@@ -65,7 +69,9 @@ impl Executor {
                     (None, None) => {}
                 }
             }
-            let receives = closing.is_none() && waiting.len() < MAX_WAITING;
+            let is_full = waiting.len() >= MAX_WAITING;
+            let receives = closing.is_none() && !is_full;
+            let pings_at = if closing.is_none() && is_full { next_ping.min(last_ping + PING_PAUSE) } else { next_ping };
             let sent = tokio::select! {
                 answer = ended(&mut running), if running.is_some() => {
                     running = None;
@@ -92,7 +98,7 @@ impl Executor {
                     is_stopping = true;
                     Ok(())
                 }
-                () = sleep_until(next_ping) => {
+                () = sleep_until(pings_at) => {
                     if !receives {
                         // Its answers are not read now.
                         last_received = Instant::now();
@@ -100,7 +106,8 @@ impl Executor {
                     if last_received.elapsed() > interval * UNANSWERED_PINGS {
                         return;
                     }
-                    next_ping = Instant::now() + interval;
+                    last_ping = Instant::now();
+                    next_ping = last_ping + interval;
                     socket.send(Message::Ping(Default::default())).await
                 }
             };
