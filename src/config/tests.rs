@@ -297,13 +297,13 @@ fn executors_beyond_loopback_need_a_key_and_their_settings_are_refused_by_name()
         refusal(json!({ "max_connections": 0 })),
         refusal(json!({ "max_connections_per_caller": 0 })),
     ];
-    insta::assert_snapshot!(refusals.join("\n"), @r"
+    insta::assert_snapshot!(refusals.join("\n"), @r#"
     the flags: executors.listen must be an address with a port, such as 127.0.0.1:8765
     the flags: executors.languages must have at least one: with none no program would be accepted
     the flags: executors.languages[0]: unknown language "ruby": allowed are python, javascript, typescript, c, cpp, bash, r, java
     the flags: executors.max_connections must be between 1 and 10000
     the flags: executors.max_connections_per_caller must be at least 1: with 0 nobody could connect
-    ");
+    "#);
     let by_variable = layered(None, variables(&[("SWITCHTOWER_EXECUTORS_LANGUAGES", "cpp,bash")]), json!({})).unwrap();
     use switchtower_contract::Language::{Bash, Cpp};
     assert_eq!(by_variable.executors.languages, [Cpp, Bash]);
