@@ -65,7 +65,7 @@ async fn commands_run_in_an_imported_root_without_bash_and_lists_of_users() {
     let machines = started(Config { root: Some(root.folder.clone()), ..config() }).await.unwrap();
     assert_eq!(machines.offer().languages.first(), None, "it has no interpreter");
     let open = Tested { runtime: RUNTIME, machines }.open().await;
-    let user = open.command("user", "cat /etc/image; id -u; whoami; echo $HOME; cat /etc/key").await;
+    let user = open.command("user", "exec 2>&1; cat /etc/image; id -u; whoami; echo $HOME; cat /etc/key").await;
     let (seen, refused) = user.printed.split_at(user.printed.find("cat: ").unwrap());
     assert_eq!(seen, "small\n1000\nuser\n/home/user\n");
     assert!(refused.contains("Permission denied"), "{user:?}");
