@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::client::{InitClient, lost};
+use crate::language::HOME;
 
 /// Most bytes of one frame.
 const MAX_FRAME: usize = 1 << 20;
@@ -97,10 +98,14 @@ impl Channel {
         Ok(Self { read, buffer: BytesMut::new(), input: Input { frames, signals }, writer })
     }
 
-    /// Runs a command as root to its end. Returns its standard output, of at most [`MAX_FRAME`] bytes.
-    pub(crate) async fn output_of(client: &InitClient, program: &str, args: &[&str]) -> Result<String, Fault> {
+    /// Runs a command as root to its end. Returns how it ended, and its standard output, of at most [`MAX_FRAME`] bytes.
+    pub(crate) async fn run_as_root(
+        client: &InitClient,
+        program: &str,
+        args: &[&str],
+    ) -> Result<(CommandEnd, String), Fault> {
         let none = BTreeMap::new();
-        let spec = CommandSpec { program, args, env: &none, cwd: "/", user: "root", control: false };
+        let spec = CommandSpec { program, args, env: &none, cwd: HOME, user: "root", control: false };
         let mut channel = Self::start(client, &spec).await?;
         let mut printed = Vec::new();
         loop {
@@ -110,7 +115,7 @@ impl Channel {
                     printed.extend_from_slice(&bytes[..bytes.len().min(left)]);
                 }
                 Frame::Stderr(_) | Frame::Control(_) => {}
-                Frame::Ended(_) => return Ok(String::from_utf8_lossy(&printed).into_owned()),
+                Frame::Ended(end) => return Ok((end, String::from_utf8_lossy(&printed).into_owned())),
             }
         }
     }

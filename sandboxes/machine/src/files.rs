@@ -124,7 +124,7 @@ pub(crate) async fn has_processes(client: &InitClient) -> Result<bool, Fault> {
     }
     // What a cell has left running is known to nobody else.
     let program = format!("{}/init", assets::FOLDER);
-    let printed = Channel::output_of(client, &program, &["processes"]).await?;
+    let (_, printed) = Channel::run_as_root(client, &program, &["processes"]).await?;
     let number: u64 = printed.trim().parse().map_err(|_| lost(format!("it counts {printed:?} processes")))?;
     Ok(number > 0)
 }

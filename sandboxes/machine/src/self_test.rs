@@ -1,6 +1,6 @@
 //! The self-test of machines: what the first one must refuse, and what it has.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +9,9 @@ use tokio::time::timeout;
 
 use crate::assets;
 use crate::backend::Found;
-use crate::channel::{Channel, CommandEnd, CommandSpec, Frame};
+use crate::channel::{Channel, CommandEnd};
 use crate::client::InitClient;
 use crate::host::UnavailableMachines;
-use crate::language::HOME;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_OUTPUT: usize = 1 << 20;
@@ -122,24 +121,10 @@ async fn run_command(
     command: &[&str],
 ) -> Result<Option<(CommandEnd, String)>, UnavailableMachines> {
     let Some((program, args)) = command.split_first() else { return Ok(None) };
-    let none = BTreeMap::new();
-    let spec = CommandSpec { program, args, env: &none, cwd: HOME, user: "root", control: false };
-    let failed = |fault: Fault| UnavailableMachines::new(format!("a machine runs no commands: {fault}"));
-    let mut channel = match Channel::start(client, &spec).await {
-        Ok(channel) => channel,
+    match Channel::run_as_root(client, program, args).await {
+        Ok(ran) => Ok(Some(ran)),
         // Without a shell nothing says so for it.
-        Err(Fault::Refused { .. }) => return Ok(None),
-        Err(fault) => return Err(failed(fault)),
-    };
-    let mut printed = Vec::new();
-    loop {
-        match channel.next().await.map_err(failed)? {
-            Frame::Stdout(bytes) => {
-                let left = MAX_OUTPUT.saturating_sub(printed.len());
-                printed.extend_from_slice(&bytes[..bytes.len().min(left)]);
-            }
-            Frame::Stderr(_) | Frame::Control(_) => {}
-            Frame::Ended(end) => return Ok(Some((end, String::from_utf8_lossy(&printed).into_owned()))),
-        }
+        Err(Fault::Refused { .. }) => Ok(None),
+        Err(fault) => Err(UnavailableMachines::new(format!("a machine runs no commands: {fault}"))),
     }
 }

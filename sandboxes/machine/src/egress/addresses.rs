@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Returns whether an address is of the public internet: not of this host, of a private network or a link, nor reserved, by
-/// the registries of special addresses of RFC 6890 as IANA keeps them. An IPv6 address that stands for an IPv4 address is judged as that.
+/// the registries of special addresses of RFC 6890 as IANA keeps them. An IPv6 address with an IPv4 address in it is judged as that.
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),

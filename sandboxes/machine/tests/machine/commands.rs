@@ -1,6 +1,9 @@
 //! Commands, files and ports of machines, as clients of E2B call them.
 
+use std::time::Duration;
+
 use http::Request;
+use switchtower_contract::{Kernel, KernelOptions, Language};
 
 use crate::harness::all_runtimes;
 
@@ -11,5 +14,25 @@ async fn a_written_file_is_read_again() {
         assert_eq!(open.write("user", "/home/user/a.txt", "content").await, 200);
         let read = Request::get("/files?path=a.txt&username=user").body(bytes::Bytes::new()).unwrap();
         assert_eq!(open.files(read).await, (200, b"content".to_vec()), "{}", tested.runtime);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_knows_of_processes_that_a_kernel_has_left_running_and_does_not_count_the_kernel() {
+    for tested in all_runtimes().await {
+        let machine = tested.open().await;
+        let mut kernel = machine.machine.open_kernel(Language::Python, &KernelOptions::default()).await.unwrap();
+        let run = async |kernel: &mut Box<dyn Kernel>, code: &str| {
+            kernel.run_internal(code, Duration::from_secs(60)).await.unwrap();
+            machine.machine.has_processes().await.unwrap()
+        };
+        assert!(!run(&mut kernel, "import subprocess; subprocess.run(['true'])").await, "{}", tested.runtime);
+        assert!(
+            run(&mut kernel, "import subprocess, sys; sys.left = subprocess.Popen(['sleep', '1000'])").await,
+            "{}",
+            tested.runtime
+        );
+        assert!(!run(&mut kernel, "import sys; sys.left.kill(); sys.left.wait()").await, "{}", tested.runtime);
+        assert!(run(&mut kernel, "import os, time; os.fork() or time.sleep(1000)").await, "{}", tested.runtime);
     }
 }

@@ -30,7 +30,7 @@ const INTERVAL_SECONDS: u64 = 5;
 const MAX_SANDBOXES: usize = 100;
 /// Most bytes of a daemon's figures, and how long it may take to answer.
 const MAX_FIGURES: usize = 64 << 10;
-const PATIENCE: Duration = Duration::from_secs(5);
+const FIGURES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `GET /sandboxes/{id}/metrics`: the current sample if it lies between `start` and `end`.
 pub(super) async fn of_sandbox(
@@ -112,7 +112,7 @@ async fn of_machine(machine: &dyn Machine) -> Value {
         let read = to_bytes(body, MAX_FIGURES).await.ok()?;
         serde_json::from_slice(&read).ok()
     };
-    timeout(PATIENCE, figures).await.ok().flatten().unwrap_or_default()
+    timeout(FIGURES_TIMEOUT, figures).await.ok().flatten().unwrap_or_default()
 }
 
 /// The times for which samples are asked, in seconds since 1970, both ends included.
