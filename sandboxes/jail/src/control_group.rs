@@ -28,6 +28,8 @@ pub struct GroupLimits {
 pub struct GroupUsage {
     /// Bytes of memory now.
     pub memory: Option<u64>,
+    /// The most that they were since the group was made. Version 2 has it since Linux 5.19.
+    pub peak_memory: Option<u64>,
     /// Processor time since the group was made.
     pub processor_time: Option<Duration>,
     /// Processes that the kernel killed because the group had no memory left.
@@ -239,6 +241,7 @@ impl ControlGroup {
         };
         GroupUsage {
             memory: read("memory", ["memory.usage_in_bytes", "memory.current"]).and_then(number),
+            peak_memory: read("memory", ["memory.max_usage_in_bytes", "memory.peak"]).and_then(number),
             processor_time: time,
             memory_kills: read("memory", ["memory.oom_control", "memory.events"])
                 .and_then(|text| field(text, "oom_kill ")),

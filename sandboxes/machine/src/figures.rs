@@ -72,8 +72,11 @@ mod tests {
         let host = serde_json::json!({ "cpu_count": 64, "mem_total": 1_u64 << 40, "mem_used": 7, "disk_used": 3 });
         let Value::Object(mut figures) = host else { unreachable!() };
         tokio::time::advance(Duration::from_secs(2)).await;
-        let usage =
-            GroupUsage { memory: Some(96 << 20), processor_time: Some(Duration::from_millis(250)), memory_kills: None };
+        let usage = GroupUsage {
+            memory: Some(96 << 20),
+            processor_time: Some(Duration::from_millis(250)),
+            ..GroupUsage::default()
+        };
         meter.replace(&mut figures, &usage);
         let expected = serde_json::json!({
             "cpu_count": 1, "cpu_used_pct": 25.0, "disk_used": 3, "mem_cache": 0,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use switchtower_contract::{Exit, Fault, Need, NetworkPolicy, Outcome, Price, Usage};
+use switchtower_jail::GroupUsage;
 use tokio::time::Instant;
 
 use crate::channel::CommandEnd;
@@ -75,10 +76,7 @@ impl SharedInstance {
 
     /// Returns what the machine has used so far.
     pub(crate) fn usage(&self) -> Result<UsageSoFar, Fault> {
-        self.with(|instance| {
-            let usage = instance.usage();
-            UsageSoFar { at: Instant::now(), cpu: usage.processor_time, memory_kills: usage.memory_kills.unwrap_or(0) }
-        })
+        self.with(|instance| UsageSoFar { at: Instant::now(), group: instance.usage() })
     }
 
     /// Returns the outcome of a run that began when `before` was read.
@@ -89,28 +87,35 @@ impl SharedInstance {
         truncated: bool,
         unmet_need: Option<Need>,
     ) -> Outcome {
-        let (cpu, memory, kills) = self
-            .with(|instance| {
-                let usage = instance.usage();
-                (usage.processor_time, usage.memory.unwrap_or(0), usage.memory_kills.unwrap_or(0))
-            })
-            .unwrap_or_default();
-        let used = cpu.zip(before.cpu).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before));
-        let usage = Usage { wall: before.at.elapsed(), cpu: used, memory, price: Price::default() };
-        let exit = exit(end, kills > before.memory_kills);
+        let now = self.with(|instance| instance.usage()).unwrap_or_default();
+        let used = now.processor_time.zip(before.group.processor_time);
+        let cpu = used.map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before));
+        let usage =
+            Usage { wall: before.at.elapsed(), cpu, memory: most_memory(&before.group, &now), price: Price::default() };
+        let exit = exit(end, now.memory_kills.unwrap_or(0) > before.group.memory_kills.unwrap_or(0));
         Outcome { exit, observed: None, truncated, usage, unmet_need }
     }
 }
 
+/// The signal that nothing catches.
+const KILL: i32 = 9;
 /// The exit code of a shell whose command was killed.
-const KILLED_CODE: i32 = 128 + 9;
+const KILLED_CODE: i32 = 128 + KILL;
 
 /// What a machine has used at some time.
 #[derive(Debug, Clone)]
 pub(crate) struct UsageSoFar {
     at: Instant,
-    cpu: Option<Duration>,
-    memory_kills: u64,
+    group: GroupUsage,
+}
+
+/// Returns the most bytes of memory that a run is known to have used: the machine's peak where the run raised it, because the
+/// processes of a run may have ended before it is asked, and otherwise what the machine had at one of the run's ends.
+fn most_memory(before: &GroupUsage, after: &GroupUsage) -> u64 {
+    match (before.peak_memory, after.peak_memory) {
+        (Some(before), Some(after)) if after > before => after,
+        _ => after.memory.max(before.memory).unwrap_or(0),
+    }
 }
 
 /// Returns the end of a program. `out_of_memory`: the kernel killed a process of the machine meanwhile.
@@ -122,7 +127,9 @@ fn exit(end: RunEnd, out_of_memory: bool) -> Exit {
         RunEnd::Process(CommandEnd::Code(KILLED_CODE)) if out_of_memory => Exit::OutOfMemory,
         RunEnd::Process(CommandEnd::Code(code)) => Exit::Finished(code),
         RunEnd::Process(CommandEnd::Signal(_)) if out_of_memory => Exit::OutOfMemory,
-        RunEnd::Process(CommandEnd::Signal(_)) => Exit::Killed,
+        RunEnd::Process(CommandEnd::Signal(KILL)) => Exit::Killed,
+        // What a shell sees.
+        RunEnd::Process(CommandEnd::Signal(signal)) => Exit::Finished(128 + signal),
     }
 }
 

@@ -35,6 +35,30 @@ async fn programs_of_each_language_print_and_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_a_signal_ends_has_the_exit_code_of_a_shell() {
+    let Some(tested) = built_in().await else { return };
+    for (source, expected) in [
+        ("int main(){volatile int*p=0;*p=1;}", Exit::Finished(128 + 11)),
+        ("#include <stdlib.h>\nint main(){abort();}", Exit::Finished(128 + 6)),
+        ("#include <signal.h>\nint main(){raise(SIGKILL);}", Exit::Killed),
+    ] {
+        let (outcome, output) = run(&tested.machines, &Program::new(Language::C, source), WALL).await;
+        assert_eq!(outcome.unwrap().exit, expected, "{source}: {output:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_memory_of_a_program_that_has_ended_is_in_its_usage() {
+    let Some(tested) = built_in().await else { return };
+    let takes = "#include <stdlib.h>\nint main(){volatile char*p=malloc(200<<20);for(int i=0;i<200<<20;i+=4096)p[i]=1;return 0;}";
+    let (outcome, _) = run(&tested.machines, &Program::new(Language::C, takes), WALL).await;
+    let usage = outcome.unwrap().usage;
+    if tested.machines.layers().iter().any(|layer| layer.name == "control group" && layer.status.is_ok()) {
+        assert!(usage.memory >= 200 << 20, "{usage:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_modules_of_node_are_those_that_its_node_has() {
     let Some(tested) = built_in().await else { return };
     let languages = tested.machines.offer().languages;
