@@ -51,6 +51,7 @@ pub(crate) struct Instance {
     /// Of its group.
     name: String,
     kill_count: PathBuf,
+    lowered_memory: PathBuf,
     launcher: Option<Child>,
     folder: Option<PrivateFolder>,
     ids: Option<IdRange>,
@@ -75,10 +76,14 @@ impl Instance {
         let command = command(host, ids.ids);
         let path = host.root_env().find(|(name, _)| name == "PATH").map_or(PATH, |(_, value)| value);
         let env = vec![("PATH".to_owned(), path.to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())];
+        let runtime = host
+            .runtime
+            .of_container(&host.state_folder(), &command, &env, &limits)
+            .map_err(|error| UnavailableMachines::new(format!("the limits of this process: {error}")))?;
         let config = ContainerConfig {
             name: name.clone(),
             hostname: HOSTNAME.to_owned(),
-            runtime: host.runtime.of_container(&host.state_folder(), &command, &env, &limits),
+            runtime,
             folder: mounted,
             overlays: host.template.overlays.clone(),
             folders: host.template.folders.clone(),
@@ -103,6 +108,7 @@ impl Instance {
             meter: Meter::new(&config.limits),
             name,
             kill_count: config.kill_count(),
+            lowered_memory: config.lowered_memory(),
             launcher: Some(launcher),
             folder: Some(folder),
             ids: Some(ids),
@@ -172,8 +178,17 @@ impl Instance {
 
     /// Lowers the memory of the machine, as far as its limit is above: to what one program may use.
     pub(crate) fn lower_memory(&self, bytes: u64) {
-        // Where there is no group, or less is left, the machine's own limit holds.
-        let _ = self.group.lower_memory(bytes.max(LEAST_MEMORY));
+        let bytes = bytes.max(LEAST_MEMORY);
+        if self.group.limits_memory() {
+            // Where less is left, the machine's own limit holds.
+            let _ = self.group.lower_memory(bytes);
+        } else {
+            // Its launcher watches its memory, and may read at any time. Where the file cannot be written, the machine's own limit
+            // holds.
+            let written = self.lowered_memory.with_extension("new");
+            let _ = std::fs::write(&written, bytes.to_string())
+                .and_then(|()| std::fs::rename(&written, &self.lowered_memory));
+        }
     }
 
     /// Returns what the machine has used.

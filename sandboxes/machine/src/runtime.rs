@@ -1,5 +1,6 @@
 //! The container runtimes, and how far each isolates.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -44,23 +45,26 @@ impl FoundRuntime {
     }
 
     /// Returns the runtime of a container.
+    ///
+    /// # Errors
+    /// The limits of this process cannot be read.
     pub(crate) fn of_container(
         &self,
         state: &Path,
         command: &[String],
         env: &[(String, String)],
         limits: &MachineLimits,
-    ) -> Runtime {
-        match &self.program {
+    ) -> io::Result<Runtime> {
+        Ok(match &self.program {
             None => Runtime::BuiltIn,
             Some(program) => {
                 let (program, state) = (program.clone(), state.to_owned());
                 // The runtime starts in the machine's group. What it would do with groups fails where version 1 and 2 are mixed.
                 let is_crun = program.file_name().is_some_and(|name| name == "crun");
                 let options = is_crun.then(|| "--cgroup-manager=disabled".to_owned()).into_iter().collect();
-                Runtime::Oci { program, options, state, bundle: bundle(command, env, limits) }
+                Runtime::Oci { program, options, state, bundle: bundle(command, env, limits)? }
             }
-        }
+        })
     }
 }
 
@@ -93,13 +97,15 @@ const CAPABILITIES: [&str; 10] = [
     "CAP_NET_BIND_SERVICE",
     "CAP_SYS_CHROOT",
 ];
+
 /// Returns the `config.json` of a bundle, as the OCI runtime specification 1.0 has it, without what is known at the start. System
 /// calls are filtered by the machine's first process itself, so that the same ones are refused in every runtime.
-fn bundle(command: &[String], env: &[(String, String)], limits: &MachineLimits) -> Value {
+fn bundle(command: &[String], env: &[(String, String)], limits: &MachineLimits) -> io::Result<Value> {
     let env: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let limit = |kind: &str, most: u64| json!({ "type": kind, "hard": most, "soft": most });
+    let limits = limits.of_processes()?;
+    let limits = limits.iter().map(|it| json!({ "type": it.name, "hard": it.most, "soft": it.most }));
     let private = ["nosuid", "noexec", "nodev"];
-    json!({
+    Ok(json!({
         "ociVersion": "1.0.2",
         "hostname": "sandbox",
         "process": {
@@ -113,11 +119,7 @@ fn bundle(command: &[String], env: &[(String, String)], limits: &MachineLimits) 
                 "bounding": CAPABILITIES, "effective": CAPABILITIES, "permitted": CAPABILITIES,
                 "inheritable": [], "ambient": [],
             },
-            "rlimits": [
-                limit("RLIMIT_NOFILE", limits.descriptors), limit("RLIMIT_NPROC", limits.all_processes()),
-                limit("RLIMIT_FSIZE", limits.disk), limit("RLIMIT_CORE", 1), limit("RLIMIT_MEMLOCK", 1 << 20),
-                limit("RLIMIT_MSGQUEUE", 1 << 16),
-            ],
+            "rlimits": limits.collect::<Vec<_>>(),
         },
         "mounts": [
             { "destination": "/proc", "type": "proc", "source": "proc", "options": private },
@@ -139,5 +141,5 @@ fn bundle(command: &[String], env: &[(String, String)], limits: &MachineLimits) 
             "readonlyPaths": ["/proc/fs", "/proc/irq", "/proc/sys"],
             "sysctl": { "net.ipv4.ip_unprivileged_port_start": "0" },
         },
-    })
+    }))
 }

@@ -131,4 +131,10 @@ impl ContainerConfig {
     pub fn kill_count(&self) -> PathBuf {
         self.folder.with_file_name("memory-kills")
     }
+
+    /// Returns the file with a lower limit of the machine's memory in bytes, which a watcher holds from then on. The caller may
+    /// write it at any time; without one the limit is that of the configuration.
+    pub fn lowered_memory(&self) -> PathBuf {
+        self.folder.with_file_name("memory-limit")
+    }
 }

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::process::Command;
 
 use crate::config::{Ids, MachineLimits};
+use crate::resource_limits::ResourceLimit;
 use crate::sys::{Sync, about, check, fork, prctl, unshare, wait_for};
 
 /// Capabilities of linux/capability.h that the machine's root has inside: those of files, of other users' processes, of its
@@ -125,15 +126,7 @@ pub(crate) fn drop_capabilities() -> io::Result<()> {
 
 /// Limits each process of the machine.
 pub(crate) fn limit_resources(limits: &MachineLimits) -> io::Result<()> {
-    for (resource, most) in [
-        (libc::RLIMIT_NOFILE, limits.descriptors),
-        (libc::RLIMIT_NPROC, limits.all_processes()),
-        (libc::RLIMIT_FSIZE, limits.disk),
-        // No file: a page is the least. With 1, no program of the host is started for a crash either, see core(5).
-        (libc::RLIMIT_CORE, 1),
-        (libc::RLIMIT_MEMLOCK, 1 << 20),
-        (libc::RLIMIT_MSGQUEUE, 1 << 16),
-    ] {
+    for ResourceLimit { resource, most, .. } in limits.of_processes()? {
         let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
         // SAFETY: the pointer is to a local value that outlives the call.
         check(unsafe { libc::setrlimit(resource, &raw const limit) })?;

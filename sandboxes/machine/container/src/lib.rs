@@ -36,6 +36,7 @@ mod namespaces;
 mod oci;
 mod protection;
 mod report;
+mod resource_limits;
 mod root;
 mod sys;
 mod watch;
@@ -44,6 +45,7 @@ pub use config::{Bind, ContainerConfig, Ids, MachineLimits, Overlay, RESERVED_PR
 pub use protection::protect;
 use report::InStep as _;
 pub use report::{LaunchError, LaunchReport};
+pub use resource_limits::ResourceLimit;
 pub use switchtower_jail::Layer;
 
 use std::os::fd::OwnedFd;

@@ -23,6 +23,8 @@ pub(crate) struct Watch {
     processes: PathBuf,
     files: PathBuf,
     limit: u64,
+    /// The file with a lower limit.
+    lowered: PathBuf,
     kills: KillCount,
 }
 
@@ -39,12 +41,15 @@ impl Watch {
             processes: format!("/proc/{first}/root/proc").into(),
             files: config.folder.clone(),
             limit: config.limits.memory,
+            lowered: config.lowered_memory(),
             kills: KillCount { path: config.kill_count(), number: 0 },
         }
     }
 
     /// Looks once.
     pub(crate) fn look(&mut self) {
+        let lowered = std::fs::read_to_string(&self.lowered).ok().and_then(|bytes| bytes.parse().ok());
+        self.limit = lowered.map_or(self.limit, |bytes: u64| bytes.min(self.limit));
         let files = sys::used_bytes(&self.files).unwrap_or(0);
         let quick = self.sizes(resident);
         if files + quick.iter().map(|(size, _)| size).sum::<u64>() <= self.limit {

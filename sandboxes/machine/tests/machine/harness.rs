@@ -240,9 +240,17 @@ impl OpenMachine {
 
 /// Runs a program in a machine of its own.
 pub(crate) async fn run(machines: &Machines, program: &Program, wall: Duration) -> (Result<Outcome, Fault>, Output) {
+    run_within(machines, program, &Limits { wall, memory: 512 << 20, ..Limits::default() }).await
+}
+
+/// Runs a program within limits, and collects its output.
+pub(crate) async fn run_within(
+    machines: &Machines,
+    program: &Program,
+    limits: &Limits,
+) -> (Result<Outcome, Fault>, Output) {
     let mut sandbox = machines.open(&Spec::new(program.language)).await.unwrap();
     let (events, mut from) = Events::channel();
-    let limits = Limits { wall, memory: 512 << 20, ..Limits::default() };
     let collect = async {
         let mut output = Output::default();
         while let Some(event) = from.recv().await {
@@ -253,7 +261,7 @@ pub(crate) async fn run(machines: &Machines, program: &Program, wall: Duration) 
     };
     let run = async {
         let events = events;
-        sandbox.run(program, &limits, &events).await
+        sandbox.run(program, limits, &events).await
     };
     tokio::join!(run, collect)
 }

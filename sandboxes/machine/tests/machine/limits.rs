@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Exit, Language, Program};
+use switchtower_contract::{Exit, Language, Limits, Program};
 use switchtower_machine::Config;
 
-use crate::harness::{Tested, built_in, config, other_process, run, started};
+use crate::harness::{Tested, built_in, config, other_process, run, run_within, started};
 
 const WALL: Duration = Duration::from_secs(60);
 /// Takes all the memory that there is.
@@ -53,6 +53,11 @@ async fn memory_is_held_here_without_groups() {
     let why = machines.layers().iter().find(|layer| layer.name == "control group").unwrap();
     assert!(why.status.as_ref().unwrap_err().contains("held by a watcher"), "{why:?}");
     let (outcome, output) = run(&machines, &Program::new(Language::Python, HOARD), WALL).await;
+    assert_eq!(outcome.unwrap().exit, Exit::OutOfMemory, "{output:?}");
+    // A program may have a lower limit than its machine.
+    let takes = "held = bytearray(150 << 20)\nimport time\ntime.sleep(1)";
+    let lower = Limits { wall: WALL, memory: 96 << 20, ..Limits::default() };
+    let (outcome, output) = run_within(&machines, &Program::new(Language::Python, takes), &lower).await;
     assert_eq!(outcome.unwrap().exit, Exit::OutOfMemory, "{output:?}");
     let tested = Tested { runtime: "without groups", machines };
     let open = tested.open().await;

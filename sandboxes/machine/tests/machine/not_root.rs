@@ -52,6 +52,17 @@ fn said_by(before: &[&str]) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn limits_of_the_operator_below_those_of_machines_stay() {
+    if built_in().await.is_none() {
+        return;
+    }
+    let low = ["sh", "-c", "ulimit -n 1024; exec \"$@\"", "sh"];
+    for said in [said_by(&low), said_by(&[&low[..], &USER].concat())].into_iter().flatten() {
+        assert!(said.contains("works: "), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_user_than_root_has_machines_with_one_user() {
     if built_in().await.is_none() {
         return;
