@@ -31,6 +31,7 @@ type Shared = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 #[derive(Clone)]
 pub(crate) struct ScriptedKernels {
     kind: Kind,
+    language: Language,
     state: Arc<BackendState>,
 }
 
@@ -92,24 +93,33 @@ impl BackendState {
 }
 
 impl ScriptedKernels {
+    fn new(kind: Kind) -> Self {
+        Self { kind, language: Language::Python, state: Arc::default() }
+    }
+
+    /// Returns it with this language instead of Python.
+    pub(crate) fn with_language(self, language: Language) -> Self {
+        Self { language, ..self }
+    }
+
     /// A backend whose kernels are local and replayable, each with files of its own.
     pub(crate) fn replayable() -> Self {
-        Self { kind: Kind::Replayable, state: Arc::default() }
+        Self::new(Kind::Replayable)
     }
 
     /// A backend whose kernels are local and not replayable: no tape is recorded.
     pub(crate) fn native() -> Self {
-        Self { kind: Kind::Native, state: Arc::default() }
+        Self::new(Kind::Native)
     }
 
     /// A backend whose sandboxes are machines. The kernels of a machine share its files.
     pub(crate) fn machines() -> Self {
-        Self { kind: Kind::Machine, state: Arc::default() }
+        Self::new(Kind::Machine)
     }
 
     /// A backend whose sandboxes are machines of this host.
     pub(crate) fn local_machines() -> Self {
-        Self { kind: Kind::LocalMachine, state: Arc::default() }
+        Self::new(Kind::LocalMachine)
     }
 
     /// Returns the number of kernels opened so far.
@@ -159,7 +169,7 @@ impl Backend for ScriptedKernels {
     fn offer(&self) -> Offer {
         Offer {
             languages: Languages::only(
-                Language::Python,
+                self.language,
                 match self.kind {
                     Kind::Replayable => Modules::named(["math"]),
                     Kind::Native | Kind::LocalMachine => Modules::named(["math", "pandas"]),
@@ -204,7 +214,7 @@ impl Backend for ScriptedKernels {
 #[async_trait]
 impl Kernels for ScriptedKernels {
     async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Fault::check_language(language, |given| given == Language::Python)?;
+        Fault::check_language(language, |given| given == self.language)?;
         if let Some(fault) = self.behaviour().open_fault.clone() {
             return Err(fault);
         }
@@ -255,7 +265,7 @@ struct ScriptedMachine {
 #[async_trait]
 impl Kernels for ScriptedMachine {
     async fn open_kernel(&self, language: Language, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Fault::check_language(language, |given| given == Language::Python)?;
+        Fault::check_language(language, |given| given == self.backend.language)?;
         let mut behaviour = self.backend.behaviour();
         if behaviour.missing_sandboxes > 0 {
             behaviour.missing_sandboxes -= 1;

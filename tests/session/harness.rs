@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use switchtower_contract::{Backend, Event, NetworkPolicy};
+use switchtower_contract::{Backend, Event, Language, NetworkPolicy};
 use switchtower_core::cache::{self, ResultCache};
 use switchtower_core::clock::WallClock;
 use switchtower_core::decide::SharedRules;
@@ -29,8 +29,10 @@ pub(crate) struct Plan {
     pub(crate) cloud: Cloud,
     /// Whether there is the second local tier.
     pub(crate) native: bool,
-    /// Whether there are machines of this host.
+    /// Whether there are machines of this host, with Python.
     pub(crate) local_machines: bool,
+    /// Whether there are some that have only bash.
+    pub(crate) bash_machines: bool,
     pub(crate) quota: quota::Config,
     pub(crate) memory: memory::Config,
 }
@@ -70,7 +72,10 @@ impl TestHarness {
     pub(crate) fn with_plan(plan: Plan) -> Self {
         let wasm = ScriptedKernels::replayable();
         let (native, machines) = (ScriptedKernels::native(), ScriptedKernels::machines());
-        let local_machines = ScriptedKernels::local_machines();
+        let local_machines = match plan.bash_machines {
+            true => ScriptedKernels::local_machines().with_language(Language::Bash),
+            false => ScriptedKernels::local_machines(),
+        };
         let seed = Seed::fixed(1);
         let tier = |name: &str, kernels: &ScriptedKernels, breaker| {
             let backend: Arc<dyn Backend> = Arc::new(kernels.clone());
@@ -78,7 +83,7 @@ impl TestHarness {
             Tier::new(name.into(), backend, config, &seed.fork("tiers"))
         };
         let local = [("wasm", &wasm)].into_iter().chain(plan.native.then_some(("native", &native)));
-        let local = local.chain(plan.local_machines.then_some(("machine", &local_machines)));
+        let local = local.chain((plan.local_machines || plan.bash_machines).then_some(("machine", &local_machines)));
         let local = local.map(|(name, kernels)| tier(name, kernels, None));
         let tiers = match plan.cloud {
             Cloud::Available => Tiers::new(local.chain([tier("e2b", &machines, None)])),

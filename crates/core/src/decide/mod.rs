@@ -8,7 +8,7 @@ pub mod cases;
 mod engine;
 mod facts;
 mod load;
-mod no_language;
+pub(crate) mod no_language;
 pub mod reload;
 mod rules;
 #[cfg(test)]

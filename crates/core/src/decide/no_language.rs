@@ -3,7 +3,7 @@
 use switchtower_contract::{Isolation, Language, Location};
 
 use super::reaches_floor;
-use crate::route::TierStatus;
+use crate::route::{TierName, TierStatus};
 
 /// Returns the reason why none of these tiers may run a program in this language, and the cheapest remedy.
 pub(super) fn reason(language: Language, floor: Option<Isolation>, statuses: &[TierStatus]) -> String {
@@ -18,10 +18,7 @@ pub(super) fn reason(language: Language, floor: Option<Isolation>, statuses: &[T
     let is_machine = |status: &&TierStatus| status.machine && status.location == Location::Local;
     let machine = statuses.iter().filter(|status| reaches_floor(status, floor)).find(is_machine);
     let remedy = match (packages(language), machine) {
-        (Some(packages), Some(machine)) => format!(
-            "install it where {} finds it (Debian, Ubuntu: {packages}; in machine.root if that is set) and start the server anew",
-            machine.tier
-        ),
+        (Some(packages), Some(machine)) => install(&machine.tier, packages),
         (Some(_), None) => {
             "local machines run it, and `switchtower doctor` says why there are none; or a cloud does, with \
                             its key in E2B_API_KEY"
@@ -30,6 +27,17 @@ pub(super) fn reason(language: Language, floor: Option<Isolation>, statuses: &[T
         (None, _) => "a cloud may, with its key in E2B_API_KEY".to_owned(),
     };
     format!("none runs {language}: {remedy}")
+}
+
+/// Returns how machines of this tier come to have a language; `None`: they cannot.
+pub(crate) fn remedy(language: Language, machine: &TierName) -> Option<String> {
+    packages(language).map(|packages| install(machine, packages))
+}
+
+fn install(machine: &TierName, packages: &str) -> String {
+    format!(
+        "install it where {machine} finds it (Debian, Ubuntu: {packages}; in machine.root if that is set) and start the server anew"
+    )
 }
 
 /// Returns the packages that bring a language to local machines; `None`: none do.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::{Change, Kernel, Machine};
+use switchtower_contract::{Change, Kernel, Language, Machine};
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
@@ -19,6 +19,7 @@ use super::session::Session;
 use super::state_transfer::{
     ExportedState, MachineDestination, MachineFiles, export_ahead, file_corrections, open_restored,
 };
+use crate::decide::no_language;
 use crate::error::Error;
 use crate::request::Request;
 use crate::route::TierName;
@@ -135,6 +136,8 @@ pub(super) async fn move_context(
     if let Some(machine) = machine_move.existing() {
         return move_to_existing(session, context, state, machine).await;
     }
+    let needed = needed_languages(session, context, state, for_cell);
+    let tiers = &tiers_with(session, tiers, &needed)?;
     // A state that cannot move is found before a machine is leased.
     let exported = match available(session, tiers) {
         Some(tier) => export_ahead(session, context, state, tier).await?,
@@ -150,6 +153,39 @@ pub(super) async fn move_context(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Returns the languages that a machine of the session must have: those of the contexts with a state, which moves with them.
+fn needed_languages(session: &Session, own: &Context, state: &ContextState, for_cell: bool) -> BTreeSet<Language> {
+    let others = session.contexts().all();
+    let others = others.iter().filter(|other| other.id() != own.id());
+    // In one whose state is in use, a cell runs.
+    let others = others.filter(|other| other.try_lock().map_or(true, |state| !state.history().is_empty()));
+    let others = others.map(|other| other.language());
+    others.chain((for_cell || !state.history().is_empty()).then(|| own.language())).collect()
+}
+
+/// Returns those of these tiers whose machines have kernels for the languages.
+///
+/// # Errors
+/// None has. Its contexts would be lost there, so the session stays where it is.
+fn tiers_with(session: &Session, tiers: &[TierName], needed: &BTreeSet<Language>) -> Result<Vec<TierName>, Error> {
+    let lacks = |name: &TierName| {
+        let offer = session.services().tiers().get(name)?.offer();
+        needed.iter().find(|language| !offer.languages.has(**language)).copied()
+    };
+    let having: Vec<_> = tiers.iter().filter(|name| lacks(name).is_none()).cloned().collect();
+    match tiers.first().and_then(|first| Some((first, lacks(first)?))) {
+        Some((first, language)) if having.is_empty() => Err(without_language(first, language)),
+        _ => Ok(having),
+    }
+}
+
+/// Returns the error of a context in a language that machines of this tier do not have.
+fn without_language(tier: &TierName, language: Language) -> Error {
+    let remedy = no_language::remedy(language, tier).map(|remedy| format!(": {remedy}")).unwrap_or_default();
+    let reason = format!("the session has cells in {language}, which machines of {tier} do not run{remedy}");
+    Error::NotMovable { reason }
 }
 
 /// Returns the first of these tiers from which a machine may be leased now.
@@ -235,6 +271,9 @@ async fn move_to_existing(
         return Err(Error::NotMovable { reason });
     }
     let tier = session.services().tier(machine.tier())?;
+    if !tier.offer().languages.has(context.language()) {
+        return Err(without_language(tier.name(), context.language()));
+    }
     let destination =
         MachineDestination { tier, machine, files: MachineFiles::InUse, is_online: session.network().is_open() };
     let kernel = open_restored(session, context, state, None, &destination).await?;
