@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use switchtower_core::session::{Config, Session};
 
-use super::harness::{Plan, TestHarness, caller, options, run, run_in};
+use super::harness::{Cloud, Plan, TestHarness, caller, options, run, run_in};
 
 fn harness() -> TestHarness {
     TestHarness::with_plan(Plan { local_machines: true, ..Plan::default() })
@@ -156,4 +156,48 @@ async fn a_call_that_has_begun_is_finished_before_a_session_moves_on() {
     drop(call);
     session.promote_for_command("curl https://example.com").await.unwrap();
     assert_eq!(tier(&session), "e2b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cells_that_need_the_internet_at_once_move_their_session_once_with_all_its_contexts() {
+    let harness = harness();
+    let session = harness.open().await;
+    let other = session.open_context(switchtower_contract::Language::Python, None).await.unwrap().id;
+    session.promote_for_command("ls").await.unwrap();
+    assert_eq!(run(&session, "a = 1").await.transcript(), "machine: 1");
+    assert_eq!(run_in(&session, &other, "b = 2").await.transcript(), "machine: 1");
+    let both =
+        tokio::join!(run(&session, FETCH), run_in(&session, &other, FETCH), session.promote_for_command("curl x.org"));
+    for ran in [both.0, both.1] {
+        let answer = ran.result.unwrap();
+        assert_eq!((answer.tier.as_str(), answer.note), ("e2b", None), "{}", ran.output);
+    }
+    both.2.unwrap();
+    assert_eq!(harness.machines.sandboxes(), 1);
+    assert_eq!(run(&session, "a").await.transcript(), "e2b: 3 | = 1");
+    assert_eq!(run_in(&session, &other, "b").await.transcript(), "e2b: 3 | = 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_keeps_its_cells_where_its_machine_would_not_have_their_language() {
+    let absent = Cloud::Absent("set E2B_API_KEY");
+    let harness = TestHarness::with_plan(Plan { bash_machines: true, cloud: absent, ..Plan::default() });
+    let session = harness.open().await;
+    assert_eq!(run(&session, "a = 1").await.transcript(), "wasm: 1");
+    let error = session.promote_for_command("ls").await.err().unwrap().to_string();
+    assert!(error.contains("cells in python") && error.contains("Debian, Ubuntu: python3"), "{error}");
+    assert_eq!((tier(&session).as_str(), harness.local_machines.sandboxes()), ("local", 0));
+    assert_eq!(run(&session, "a").await.transcript(), "wasm: 2 | = 1");
+    // Without cells nothing is lost; a later one says why it cannot run.
+    let empty = harness.open().await;
+    empty.promote_for_command("ls").await.unwrap();
+    assert_eq!(tier(&empty), "machine");
+    assert!(run(&empty, "a = 1").await.error().contains("which machines of machine do not run: install it"));
+
+    // A machine of the next tier has it.
+    let harness = TestHarness::with_plan(Plan { bash_machines: true, ..Plan::default() });
+    let session = harness.open().await;
+    assert_eq!(run(&session, "a = 1").await.transcript(), "wasm: 1");
+    session.promote_for_command("ls").await.unwrap();
+    assert_eq!(run(&session, "a").await.transcript(), "e2b: 2 | = 1");
 }

@@ -21,6 +21,8 @@ pub(super) struct Context {
     info: ContextInfo,
     /// Distinguishes its changes to files from those of others.
     writer: Writer,
+    /// Held by the first of the cells and restarts that have been sent, until it has ended.
+    queue: Mutex<()>,
     state: Mutex<ContextState>,
     memory: KernelMemory,
     /// The bytes of the context itself.
@@ -85,6 +87,7 @@ impl Context {
         Arc::new_cyclic(|itself| Self {
             info,
             writer: Writer::Kernel(number),
+            queue: Mutex::default(),
             state: Mutex::new(state),
             memory,
             _charge: charge,
@@ -125,6 +128,12 @@ impl Context {
     pub(super) fn as_holder(&self) -> Weak<dyn KernelHolder> {
         let itself: Weak<Context> = Weak::clone(&self.itself);
         itself
+    }
+
+    /// Waits for the cells and restarts that were sent before. A cell holds its turn until it has ended; it has the state only while it runs, so
+    /// that the session can move while it waits for something else.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.queue.lock().await
     }
 
     /// Waits until no other cell has the state.

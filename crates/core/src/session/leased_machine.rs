@@ -86,6 +86,8 @@ pub struct MachineSlot {
     has_moved: SetOnce<()>,
     /// Read by calls of clients to the machine, written by a move from one machine to another: what a call has changed is moved.
     calls: tokio::sync::RwLock<()>,
+    /// Held by the cell that may move the session on to another machine.
+    onward: Mutex<()>,
     /// Set when a client has started a process on the machine: the session does not know how long it runs.
     has_processes: OnceLock<()>,
     /// Why its state cannot move on to another machine, once that was tried.
@@ -133,6 +135,12 @@ impl MachineSlot {
     /// Resolves when the session has moved to a machine.
     pub(super) async fn moved(&self) {
         self.has_moved.wait().await;
+    }
+
+    /// Waits until no other cell may move the session on to another machine. Take it before the state of a context: the move
+    /// takes that of each.
+    pub(super) async fn begin_onward(&self) -> MutexGuard<'_, ()> {
+        self.onward.lock().await
     }
 
     /// Starts a move, after one that is in progress has ended.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use switchtower_contract::{Location, Machine};
 use tokio::sync::MutexGuard;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::context::{Context, ContextState};
 use super::leased_machine::LeasedMachine;
@@ -21,13 +21,14 @@ use super::state_transfer::{
     ExportedState, MachineDestination, MachineFiles, export_ahead, file_corrections, open_restored,
 };
 use crate::error::Error;
+use crate::request::Request;
 use crate::route::TierName;
 use crate::tier::Tier;
 use crate::tier::attempt::Attempt;
 
 /// Longest time of such a move.
 const MOVE_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long a move waits for calls of clients that run.
+/// How long a move waits for calls of clients and for cells that run.
 const CALLS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of files that move.
 const MAX_FILES: u64 = 256 << 20;
@@ -48,8 +49,34 @@ pub(super) enum Onward {
     Stays(Error),
 }
 
+/// Returns the turn of a cell that is to move its session on, once no other cell has it; `None` if this cell is not. Cells that need
+/// the internet at once move their session once, and each other's contexts with it.
+pub(super) async fn turn_to_move_on<'a>(session: &'a Session, request: &Request) -> Option<MutexGuard<'a, ()>> {
+    // A session without such a machine need not ask the rules.
+    local_machine(session)?;
+    let tiers = session.services().tiers();
+    let is_machine = |name: &&TierName| tiers.get(name).is_some_and(|tier| tier.offer().machine);
+    let decision = session.services().router.explain(request).decision.ok()?;
+    let machines: Vec<_> = decision.route.tiers().filter(is_machine).cloned().collect();
+    machine_to_leave(session, &machines)?;
+    Some(session.machine_slot().begin_onward().await)
+}
+
+/// Returns the machine of a session if it is one of this host.
+fn local_machine(session: &Session) -> Option<Arc<LeasedMachine>> {
+    let leased = session.machine_slot().get()?;
+    session.services().tiers().get(leased.tier()).is_some_and(is_local).then_some(leased)
+}
+
+/// Returns it if its tier is none of these.
+fn machine_to_leave(session: &Session, tiers: &[TierName]) -> Option<Arc<LeasedMachine>> {
+    local_machine(session).filter(|leased| !tiers.is_empty() && !tiers.contains(leased.tier()))
+}
+
 /// Moves a session on to a machine of one of these tiers for a command. Returns the new machine; `None` if the session stays.
 pub(super) async fn move_on_for_command(session: &Session, tiers: &[TierName]) -> Option<Arc<dyn Machine>> {
+    machine_to_leave(session, tiers)?;
+    let _turn = session.machine_slot().begin_onward().await;
     match move_on(session, None, tiers, "a command that needs the internet", &mut Vec::new()).await {
         Onward::Moved(machine) => Some(machine),
         Onward::NotNeeded | Onward::Stays(_) => None,
@@ -65,13 +92,8 @@ pub(super) async fn move_on(
     reason: &str,
     attempts: &mut Vec<Attempt>,
 ) -> Onward {
-    let Some(leased) = session.machine_slot().get().filter(|leased| !tiers.contains(leased.tier())) else {
-        return Onward::NotNeeded;
-    };
-    let Some(tier) = session.services().tiers().get(leased.tier()).filter(|tier| !tiers.is_empty() && is_local(tier))
-    else {
-        return Onward::NotNeeded;
-    };
+    let Some(leased) = machine_to_leave(session, tiers) else { return Onward::NotNeeded };
+    let Some(tier) = session.services().tiers().get(leased.tier()) else { return Onward::NotNeeded };
     let stays = |why: &str| Error::NotMovable { reason: format!("the session stays in {}: {why}", leased.tier()) };
     let moved = if may_move_on(tier) {
         let onward = OnwardMove { session, leased: &leased, stays: &stays };
@@ -215,8 +237,9 @@ impl OnwardMove<'_> {
             held.push((context, HeldState::Own(state)));
         }
         let own_id = held.first().map(|(context, _)| context.id().to_owned());
+        let deadline = Instant::now() + CALLS_TIMEOUT;
         for context in all.iter().filter(|context| own_id.as_deref() != Some(context.id())) {
-            let state = context.try_lock().map_err(|_| (self.stays)("a cell runs"))?;
+            let state = timeout_at(deadline, context.lock()).await.map_err(|_| (self.stays)("a cell runs"))?;
             held.push((context, HeldState::Locked(state)));
         }
         let mut exported = Vec::new();

@@ -253,6 +253,7 @@ impl Session {
         self.check_running()?;
         let Some(context) = self.contexts.find(Some(id)) else { return Ok(false) };
         context.interrupt();
+        let _turn = context.turn().await;
         let mut state = context.lock().await;
         state.restart();
         if let Some(kernel) = state.remote_kernel() {
@@ -270,6 +271,7 @@ impl Session {
         self.check_running()?;
         let Some(closed) = self.contexts.remove(id)? else { return Ok(false) };
         closed.interrupt();
+        let _turn = closed.turn().await;
         let mut state = closed.lock().await;
         state.restart();
         if let Some(kernel) = state.take_remote_kernel()

@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use switchtower_contract::{Cell, Effects, Events, File, Language, Location, Program, rounded};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{MutexGuard, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::context::{Context, ContextState};
 use super::messages::{CellAnswer, CellEvent, ExecuteCell};
+use super::onward::turn_to_move_on;
 use super::pip;
 use super::session::Session;
 use crate::cache::CacheStatus;
@@ -38,6 +39,8 @@ struct Admitted<'a> {
     /// Changes when its context is restarted or closed.
     interrupts: watch::Receiver<()>,
     deadline: Instant,
+    /// Its turn to move the session on to another machine, if it is to.
+    onward: Option<MutexGuard<'a, ()>>,
 }
 
 impl Session {
@@ -75,8 +78,12 @@ async fn run_and_record(
     let WithAnswersOfPip { cell, sent, request } = with_answers_of_pip(session, &context, cell)?;
     let deadline = Instant::now() + request.timeout;
     let mut record = router.open(&request);
-    let admitted = Admitted { cell, sent, request: &request, events, interrupts: context.interrupts(), deadline };
+    let admitted =
+        Admitted { cell, sent, request: &request, events, interrupts: context.interrupts(), deadline, onward: None };
     let turn = async {
+        let _turn = context.turn().await;
+        let onward = turn_to_move_on(session, &request).await;
+        let admitted = Admitted { onward, ..admitted };
         let mut state = context.lock().await;
         context.touch();
         run_locked(session, &context, &mut state, admitted, &mut record).await
@@ -103,7 +110,7 @@ async fn run_locked(
     admitted: Admitted<'_>,
     record: &mut OpenRecord<'_>,
 ) -> Result<CellAnswer, Error> {
-    let Admitted { cell, sent, request, events, interrupts, deadline } = admitted;
+    let Admitted { cell, sent, request, events, interrupts, deadline, onward } = admitted;
     let ExecuteCell { source, env, stdin, .. } = cell;
     session.services().tiers().wait_for_offers(request, deadline).await?;
     let decision = session.services().router.explain(request).decision?;
@@ -130,8 +137,10 @@ async fn run_locked(
             attempts: &mut record.attempts,
             is_remote: &is_remote,
             interrupts,
+            onward,
         };
         let end = run.run(&decision).await;
+        drop(run);
         if end.is_ok() {
             relay.finish();
         }

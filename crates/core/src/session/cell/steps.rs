@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use switchtower_contract::{Cell, Exit, Location, Outcome, Usage};
-use tokio::sync::watch;
+use tokio::sync::{MutexGuard, watch};
 use tokio::time::Instant;
 
 use super::super::context::{Context, ContextState, GivenUp};
@@ -40,6 +40,8 @@ pub(super) struct CellRun<'a> {
     pub(super) is_remote: &'a AtomicBool,
     /// Changes when its context is restarted or closed.
     pub(super) interrupts: watch::Receiver<()>,
+    /// Its turn to move the session on to another machine, until it has.
+    pub(super) onward: Option<MutexGuard<'a, ()>>,
 }
 
 /// How a cell ended, and where.
@@ -89,6 +91,10 @@ impl CellRun<'_> {
     /// The cell did not reach its end.
     pub(super) async fn run(&mut self, decision: &Decision) -> Result<CellEnd, Error> {
         let mut steps = plan(&self.offered(&decision.route), &self.situation());
+        if !steps.iter().any(|step| matches!(step, Step::MoveOn(_))) {
+            // Another cell has moved the session meanwhile.
+            self.onward = None;
+        }
         let first_tier = self.state.local_tier().or_else(|| first_local(&steps)).cloned();
         let reason = decision.reason.clone();
         let mut progress = Progress { reason, moved: None, first_tier, note: None, started: Instant::now() };
@@ -184,6 +190,7 @@ impl CellRun<'_> {
             // Nothing of it is lost, and the cell may not need what its text names.
             Onward::Stays(why) => progress.note = Some(why.to_string()),
         }
+        self.onward = None;
     }
 
     async fn run_local_step(&mut self, leg: &LocalLeg, left: Steps, progress: &mut Progress) -> Result<Next, Error> {
