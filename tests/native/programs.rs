@@ -458,7 +458,14 @@ fn a_need_escalates_or_is_reported_with_the_programs_exception() {
 }
 
 #[test]
-fn memory_time_and_seeded_clocks_are_needs() {
+fn memory_time_files_beyond_the_limit_and_seeded_clocks_are_needs() {
+    let large = test_program("open('a', 'wb').truncate(1 << 30)");
+    for ran in run_in_profiles(&large) {
+        assert_eq!((ran.raised(), &ran.outcome().unmet_need), ("OSError", &Some(Need::Disk)));
+    }
+    for ran in run_in_profiles(&large.on_need()) {
+        assert_eq!(ran.ended, Err(Fault::Unsupported(Need::Disk)));
+    }
     for ran in run_in_profiles(&test_program("x = []\nwhile True: x.append(bytearray(1 << 20))").on_need()) {
         assert!(matches!(ran.ended, Err(Fault::Unsupported(Need::Memory(_)))), "{:?}", ran.ended);
     }

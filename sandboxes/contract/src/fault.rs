@@ -95,6 +95,8 @@ pub enum Need {
     Threads,
     /// More memory than this many bytes.
     Memory(u64),
+    /// More space for files.
+    Disk,
     /// More time than this.
     Time(Duration),
     /// A language or a feature of it.
@@ -112,6 +114,7 @@ impl Need {
             Self::Process(_) => "process",
             Self::Threads => "threads",
             Self::Memory(_) => "memory",
+            Self::Disk => "disk",
             Self::Time(_) => "time",
             Self::Language(_) => "language",
         }
@@ -128,6 +131,7 @@ impl fmt::Display for Need {
             Self::Process(what) => write!(f, "other processes ({what})"),
             Self::Threads => f.write_str("threads"),
             Self::Memory(bytes) => write!(f, "more than {} MB of memory", bytes >> 20),
+            Self::Disk => f.write_str("more space for files"),
             Self::Time(time) => write!(f, "more than {}", rounded(*time)),
             Self::Language(what) => f.write_str(what),
         }

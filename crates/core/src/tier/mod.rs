@@ -330,7 +330,8 @@ impl Tier {
     pub(crate) fn may_provide(&self, need: &Need, language: Language, requested_memory: Option<u64>) -> bool {
         match need {
             Need::Module(module) => self.offer().languages.has_module(language, module),
-            Need::Files(_) | Need::Network(_) | Need::Process(_) => self.offer().effectful,
+            Need::Files(_) | Need::Process(_) | Need::Disk => self.offer().machine || self.offer().effectful,
+            Need::Network(_) => self.offer().internet || self.offer().effectful,
             Need::Memory(bytes) => self.memory(requested_memory) > *bytes,
             // What notebooks have is on machines.
             Need::Language(_) => self.offer().machine || self.offer().effectful,

@@ -112,7 +112,7 @@ impl Tiers {
                 add(Cost::Package, allow.then(|| "allow local machines its host (machine.egress.allow)".to_owned()));
                 add(Cost::Tier, self.remedies(true));
             }
-            Need::Files(_) | Need::Process(_) => add(Cost::Tier, self.remedies(true)),
+            Need::Files(_) | Need::Process(_) | Need::Disk => add(Cost::Tier, self.remedies(true)),
             Need::Memory(_) => {
                 // A tier that stops at the request's own limit may allow more.
                 let larger = self.iter().map(|tier| tier.memory(Some(u64::MAX))).max();

@@ -73,7 +73,9 @@ impl Observations {
             }
             (None, None) => (end.as_ref().map_or_else(process_not_seen, unreported_exit), None),
         };
+        let disk = failure.as_ref().filter(|failure| is_out_of_disk(failure)).map(|_| Need::Disk);
         let ended = match exit {
+            Ok(Exit::Raised) if escalates && disk.is_some() => Err(Fault::Unsupported(Need::Disk)),
             Ok(Exit::TimedOut) if escalates => Err(Fault::Unsupported(Need::Time(limits.wall))),
             Ok(Exit::OutOfMemory) if escalates => Err(Fault::Unsupported(Need::Memory(limits.memory))),
             Ok(exit) => {
@@ -81,12 +83,19 @@ impl Observations {
                 // The effects of a process that ended without a report are not known.
                 let observed = observed.unwrap_or_else(|| [Effect::Identity].into_iter().collect());
                 let observed = (!observed.is_empty()).then_some(observed);
-                Ok(Outcome { exit, observed, truncated, usage, unmet_need: unmet_need.or(memory) })
+                Ok(Outcome { exit, observed, truncated, usage, unmet_need: unmet_need.or(memory).or(disk) })
             }
             Err(fault) => Err(fault),
         };
         (RunOutcome { ended, changes, alive }, failure)
     }
+}
+
+/// Returns whether an exception says that a file cannot grow: 27 is the error of the limit on a file's size, 28 that of the file
+/// system's.
+fn is_out_of_disk(failure: &Failure) -> bool {
+    let says = |text: &str| text.starts_with("[Errno 27]") || text.starts_with("[Errno 28]");
+    failure.name == "OSError" && (says(&failure.value))
 }
 
 fn process_not_seen<T>() -> Result<T, Fault> {
@@ -159,6 +168,21 @@ mod tests {
         ] {
             assert_eq!(exit(evaluate(None, None, Some(status), Escalation::Never)), expected, "{status}");
         }
+    }
+
+    #[test]
+    fn too_little_space_for_files_is_a_need() {
+        let raised = |value: &str, escalation| {
+            let (name, traceback) = ("OSError".to_owned(), String::new());
+            let failure = Failure { name, value: value.to_owned(), traceback, line: None };
+            evaluate(None, Some(ChildRunEnd::Raised(failure)), None, escalation).ended
+        };
+        for full in ["[Errno 27] File too large: 'a'", "[Errno 28] No space left on device"] {
+            assert_eq!(raised(full, Escalation::OnNeed), Err(Fault::Unsupported(Need::Disk)), "{full}");
+            let ended = raised(full, Escalation::Never).unwrap();
+            assert_eq!((ended.exit, ended.unmet_need), (Exit::Raised, Some(Need::Disk)), "{full}");
+        }
+        assert_eq!(raised("[Errno 2] No such file", Escalation::OnNeed).unwrap().unmet_need, None);
     }
 
     #[test]
