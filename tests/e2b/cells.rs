@@ -186,6 +186,9 @@ async fn contexts_are_opened_listed_restarted_and_closed() {
     assert_eq!(status, 500);
     let why = "no tier can run this: a context for r needs a machine: set E2B_API_KEY";
     assert_eq!(message, json!(format!("Failed to create context: {why}")));
+    let (status, message) = open(&client, &sandbox, json!({ "language": "cpp" })).await;
+    let why = "a context for cpp, whose programs keep no names: send a whole program (POST /v1/execute)";
+    assert!(status == 501 && message.as_str().unwrap().contains(why), "{status} {message}");
 }
 
 #[tokio::test(start_paused = true)]

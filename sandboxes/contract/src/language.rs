@@ -107,6 +107,11 @@ impl Language {
         self.definition().name
     }
 
+    /// Returns whether its programs are compiled as a whole: then no kernel keeps names from cell to cell.
+    pub fn is_compiled(self) -> bool {
+        matches!(self, Self::C | Self::Cpp)
+    }
+
     /// Returns the names of a language, and the ends of its files' names.
     pub fn definition(self) -> &'static Definition {
         match self {

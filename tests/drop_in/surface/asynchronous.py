@@ -149,6 +149,8 @@ async def a_port_answers_http_and_websocket(sandbox):
 
 @promise(envs={"OF": "the sandbox"})
 async def contexts_have_languages_variables_and_a_life_of_their_own(sandbox):
+    given = [(one.language, one.cwd) for one in await sandbox.list_code_contexts()]
+    assert given == [("python", "/home/user"), ("javascript", "/home/user")], given
     for language, assign, show in [
         ("python", "x = 'kept'", "import os\nprint(x, os.environ['OF'])"),
         ("javascript", "x = 'kept'", "console.log(x, process.env.OF)"),

@@ -109,7 +109,9 @@ await keepAll({
       await sandbox.pty.resize(terminal.pid, { rows: 50, cols: 132 })
       await type('stty size\n')
       await readUntil('50 132\r\n')
-      await type('cat; echo status $?\n')
+      // A signal before the command has the terminal would end nothing.
+      await type('sh -c "echo reads; exec cat"; echo status $?\n')
+      await readUntil('reads\r\n')
       await type('\x03')
       await terminal.disconnect()
       const again = await sandbox.pty.connect(terminal.pid, { onData, timeoutMs: 0 })

@@ -60,6 +60,8 @@ await keepAll({
   'each language keeps its variables in contexts of their own': [
     { envs: { OF: 'the sandbox' } },
     async (sandbox) => {
+      const given = (await sandbox.listCodeContexts()).map(({ language }) => language)
+      assert.deepEqual(given, ['python', 'javascript'])
       for (const [language, assign, show] of [
         ['python', "x = 'kept'", "import os\nprint(x, os.environ['OF'])"],
         ['javascript', "x = 'kept'", 'console.log(x, process.env.OF)'],

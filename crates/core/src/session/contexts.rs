@@ -130,8 +130,18 @@ impl Contexts {
             return Ok(known);
         }
         let context = self.add(&mut list, language, HOME)?;
+        // After the default one and the others of this kind, before those that a client has opened.
+        let at = (1 + list.of_languages.len()).min(list.contexts.len() - 1);
+        if let Some(last) = list.contexts.pop() {
+            list.contexts.insert(at, last);
+        }
         list.of_languages.insert(language, context.id().to_owned());
         Ok(Some(context))
+    }
+
+    /// Returns whether the context of cells that name only this language was opened.
+    pub(super) fn had_language(&self, language: Language) -> bool {
+        self.list().of_languages.contains_key(&language)
     }
 
     /// Removes a context from the list, and returns it. The last one for Python is replaced by a new default context, as in E2B's

@@ -214,11 +214,29 @@ impl Session {
         opened.ok_or_else(|| too_many_contexts(max))
     }
 
+    /// Opens the context of the cells that name only this language, if a tier has kernels for it, there is room, and none was opened
+    /// before. Contexts of this kind come before others in lists.
+    ///
+    /// # Errors
+    /// `NoSpace`: its owner's share of memory is used up.
+    pub fn open_context_of(&self, language: Language) -> Result<(), Error> {
+        if self.check_language(language, "").is_ok() && !self.contexts.had_language(language) {
+            self.contexts.of_language(language, self.services.config.max_contexts)?;
+        }
+        Ok(())
+    }
+
     /// Checks that a tier has kernels for a language.
     ///
     /// # Errors
-    /// `NoTier`: none has.
+    /// `NoTier`: none has. `Unsupported`: the language has no cells.
     fn check_language(&self, language: Language, what: &str) -> Result<(), Error> {
+        if language.is_compiled() {
+            let instead = "send a whole program (POST /v1/execute), or compile and run it by commands";
+            return Err(Error::Unsupported {
+                reason: format!("{what} {language}, whose programs keep no names: {instead}"),
+            });
+        }
         let tiers = self.services.tiers();
         let has_kernels =
             |tier: &Tier| tier.offer().languages.has(language) && (tier.offer().machine || tier.kernels().is_some());

@@ -86,8 +86,11 @@ fn context_view(context: &ContextInfo) -> Value {
     json!({ "id": context.id, "language": context.language.name(), "cwd": context.folder })
 }
 
-/// Lists the contexts of the session, and those of other languages on its machine.
+/// Lists the contexts of the session, and those of other languages on its machine. E2B's templates have one for JavaScript from the
+/// start (code-interpreter 7df1757, template/server/main.py).
 async fn contexts(sandbox: &SandboxHandle, parts: Parts) -> Response {
+    // Without space for it, it is not listed.
+    let _ = sandbox.session.open_context_of(Language::JavaScript);
     let mut all: Vec<Value> = sandbox.session.contexts().infos().iter().map(context_view).collect();
     if let Some(machine) = sandbox.session.machine().filter(|_| sandbox.session.has_remote_machine()) {
         let answer = forward::forward(&sandbox.session, machine.as_ref(), INTERPRETER_PORT, parts, Bytes::new()).await;
