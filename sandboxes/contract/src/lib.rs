@@ -34,7 +34,7 @@ pub use fault::{Fault, Need, Remedy};
 pub use kernel::{Cell, CellOutcome, Change, Content, Kernel, KernelOptions, Kernels, Tape};
 pub use language::Language;
 pub use limits::{Escalation, Limits};
-pub use machine::{Body, Connection, Machine, Upgraded};
+pub use machine::{Body, Connection, Machine, PortClosed, Upgraded};
 pub use outcome::{Effect, Effects, Exit, Failure, Outcome, Price, Usage};
 pub use program::{File, Program, Randomness};
 pub use rounded::rounded;

@@ -30,12 +30,17 @@ pub enum Upgraded {
     Refused(Response<Body>),
 }
 
+/// An extension of a machine's answer: nothing listens on the port that was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortClosed;
+
 /// A machine: files, processes, ports, and kernels that share its files and run side by side. It lives as long as its
 /// sandbox.
 #[async_trait]
 pub trait Machine: Kernels {
     /// Sends an HTTP request to a port of the machine. Only path and query of its URI are used; credentials that the
-    /// machine's own services require are added. Dropping the future or the body closes the connection.
+    /// machine's own services require are added. Dropping the future or the body closes the connection. An answer for a port on
+    /// which nothing listens may have the extension [`PortClosed`].
     async fn call(&self, port: u16, request: Request<Bytes>) -> Result<Response<Body>, Fault>;
 
     /// Sends a request to a port that asks for another protocol, such as WebSocket, otherwise as [`call`](Self::call) does.

@@ -171,7 +171,8 @@ async fn send_over<T>(stream: T, mut request: Request<Bytes>) -> Result<Response
 where
     T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = http1::handshake(stream).await.map_err(lost)?;
+    let (mut sender, connection) =
+        http1::Builder::new().title_case_headers(true).handshake(stream).await.map_err(lost)?;
     tokio::spawn(connection.with_upgrades());
     if request.method() != Method::CONNECT {
         // Only path and query of a URI are sent to an origin server.

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value};
 use switchtower_contract::{
-    Body, Change, Fault, Kernel, KernelOptions, Kernels, Language, Machine, NetworkPolicy, Upgraded,
+    Body, Change, Fault, Kernel, KernelOptions, Kernels, Language, Machine, NetworkPolicy, PortClosed, Upgraded,
 };
 
 use crate::client::{PortError, lost};
@@ -116,7 +116,9 @@ impl LocalMachine {
 
 /// Returns the answer for a port on which nothing listens.
 fn closed(port: u16) -> Response<Body> {
-    text_answer(StatusCode::BAD_GATEWAY, format!("nothing listens on port {port} of the machine"))
+    let mut answer = text_answer(StatusCode::BAD_GATEWAY, format!("nothing listens on port {port} of the machine"));
+    answer.extensions_mut().insert(PortClosed);
+    answer
 }
 
 fn text_answer(status: StatusCode, text: String) -> Response<Body> {

@@ -1,5 +1,6 @@
 """Promises about sandboxes, their ports, contexts and languages, with the class `Sandbox`."""
 
+import json
 import uuid
 
 from e2b.exceptions import NotFoundException, SandboxException, TimeoutException
@@ -29,7 +30,26 @@ def a_server_in_a_sandbox_is_reached_from_outside_with_its_token(sandbox):
         assert token not in text and "X-API-Key" not in seen["headers"], seen
         assert ask(address(sandbox, 8000))[0] == 401, "without its token"
         assert ask(address(sandbox, 8000), "wrong")[0] == 401
-        assert ask(address(sandbox, 8001), token)[0] == 502, "nothing listens there"
+        assert seen["headers"]["Host"] == address(sandbox, 8000)["host"], seen
+        status, _, text = ask(address(sandbox, 8001), token)
+        closed = {"sandboxId": sandbox.sandbox_id, "message": "The sandbox is running but port is not open"}
+        assert (status, json.loads(text)) == (502, {**closed, "port": 8001, "code": 502}), text
+
+
+@promise(network={"mask_request_host": "masked.example:${PORT}"})
+def a_server_sees_the_host_that_its_sandbox_asks_for(sandbox):
+    serve(sandbox, 8000)
+    for address in by_host, by_headers:
+        _, _, text = ask(address(sandbox, 8000), sandbox.traffic_access_token)
+        assert seen_by_server(text)["headers"]["Host"] == "masked.example:8000", text
+
+
+@promise
+def a_command_whose_sandbox_is_killed_says_so(sandbox):
+    running = sandbox.commands.run("sleep 600", background=True)
+    assert sandbox.kill()
+    error = raises(TimeoutException, running.wait)
+    assert "sandbox was killed or reached its end of life" in str(error), error
 
 
 @promise

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, Request, Response as Answer, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response as Answer, Uri, header};
 use axum::response::Response;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use switchtower_contract::{Fault, Machine};
+use switchtower_contract::{Fault, Machine, PortClosed};
 use switchtower_core::error::Kind;
 use switchtower_core::session::{MachineUse, Session};
 use switchtower_e2b_wire::errors;
@@ -58,24 +58,35 @@ pub(super) async fn send(
     parts: Parts,
     body: Bytes,
 ) -> Response {
-    match machine.call(port, request(port, parts, body)).await {
-        Ok(answer) => given_back(session, answer),
+    match machine.call(port, request(session, port, parts, body)).await {
+        Ok(answer) => given_back(session, port, answer),
         Err(fault) => failed(session, &fault),
     }
 }
 
 /// Returns a request as it is sent to the machine.
-pub(super) fn request(port: u16, parts: Parts, body: Bytes) -> Request<Bytes> {
+pub(super) fn request(session: &Session, port: u16, parts: Parts, body: Bytes) -> Request<Bytes> {
+    let host = parts.headers.get(header::HOST).cloned();
     let mut request = Request::new(body);
     *request.method_mut() = parts.method;
     *request.uri_mut() = without_signature(port, &parts.uri);
     *request.headers_mut() = passing(&parts.headers);
     // The length is set again for this body.
     request.headers_mut().remove(header::CONTENT_LENGTH);
+    // A cloud sets the host itself.
+    if port != ENVD_PORT && !session.has_remote_machine() {
+        let masked = session.network().host.map(|mask| mask.replace("${PORT}", &port.to_string()));
+        let masked = masked.and_then(|host| HeaderValue::from_str(&host).ok());
+        request.headers_mut().extend(masked.or(host).map(|host| (header::HOST, host)));
+    }
     request
 }
 
-pub(super) fn given_back(session: &Arc<Session>, answer: Answer<switchtower_contract::Body>) -> Response {
+/// Returns the machine's answer as it is sent to the client.
+pub(super) fn given_back(session: &Arc<Session>, port: u16, answer: Answer<switchtower_contract::Body>) -> Response {
+    if answer.extensions().get::<PortClosed>().is_some() {
+        return errors::port_not_open(session.id(), port);
+    }
     let (parts, body) = answer.into_parts();
     let session = Arc::clone(session);
     let stopped = async move { session.lifetime().stopped().await };

@@ -53,11 +53,11 @@ pub(super) async fn open(
         session.record_machine_use(MachineUse::StartsProcess);
     }
     let stopping = Stopping::of(&parts.extensions);
-    let mut request = forward::request(port, parts, Bytes::new());
+    let mut request = forward::request(session, port, parts, Bytes::new());
     set_protocol(request.headers_mut());
     let (head, connection) = match machine.upgrade(port, request).await {
         Ok(Upgraded::Switched(head, connection)) => (head, connection),
-        Ok(Upgraded::Refused(answer)) => return forward::given_back(session, answer),
+        Ok(Upgraded::Refused(answer)) => return forward::given_back(session, port, answer),
         Err(fault) => return forward::failed(session, &fault),
     };
     let session = Arc::clone(session);

@@ -10,10 +10,11 @@ use tokio::sync::oneshot;
 use tokio_rustls::server::TlsStream;
 
 use super::connections::Connection;
+use super::peer::PeerStream;
 use super::write_timeout::WriteTimeout;
 
-/// A stream that records when all that was written has been flushed.
-pub(super) struct ClientStream<Io> {
+/// A stream that records when all that was written has been flushed, and that is reset where a response has broken off.
+pub(super) struct ClientStream<Io: PeerStream> {
     stream: Stream<Io>,
     connection: Arc<Connection>,
     /// Dropped with the stream, which may outlive HTTP on it.
@@ -26,7 +27,7 @@ enum Stream<Io> {
     Tls(Box<TlsStream<WriteTimeout<Io>>>),
 }
 
-impl<Io> ClientStream<Io> {
+impl<Io: PeerStream> ClientStream<Io> {
     /// The sender is dropped with the stream.
     pub(super) fn plain(io: WriteTimeout<Io>, connection: Arc<Connection>, open: oneshot::Sender<()>) -> Self {
         Self { stream: Stream::Plain(io), connection, _open: open }
@@ -38,7 +39,7 @@ impl<Io> ClientStream<Io> {
     }
 }
 
-impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<Io> {
+impl<Io: PeerStream> AsyncRead for ClientStream<Io> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
             Stream::Plain(io) => Pin::new(io).poll_read(cx, buf),
@@ -47,7 +48,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<Io> {
     }
 }
 
-impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<Io> {
+impl<Io: PeerStream> AsyncWrite for ClientStream<Io> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.stream {
             Stream::Plain(io) => Pin::new(io).poll_write(cx, buf),
@@ -88,6 +89,17 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<Io> {
         match &mut self.stream {
             Stream::Plain(io) => Pin::new(io).poll_shutdown(cx),
             Stream::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+}
+
+impl<Io: PeerStream> Drop for ClientStream<Io> {
+    fn drop(&mut self) {
+        if self.connection.is_broken_off() {
+            match &self.stream {
+                Stream::Plain(io) => io.io().reset_when_dropped(),
+                Stream::Tls(io) => io.get_ref().0.io().reset_when_dropped(),
+            }
         }
     }
 }

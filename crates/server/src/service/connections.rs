@@ -62,6 +62,8 @@ struct Shared {
     last_progress: AtomicU64,
     /// The response is complete, and not all of it has been flushed yet.
     is_response_complete: AtomicBool,
+    /// A response has ended in the middle.
+    is_broken_off: AtomicBool,
     close: Notify,
 }
 
@@ -126,6 +128,7 @@ impl Connections {
             stage: AtomicU8::new(Stage::New as u8),
             last_progress: AtomicU64::new(0),
             is_response_complete: AtomicBool::new(false),
+            is_broken_off: AtomicBool::new(false),
             close: Notify::new(),
         });
         table.open.insert(number, Arc::clone(&shared));
@@ -239,6 +242,15 @@ impl Connection {
         if self.shared.is_response_complete.swap(false, Ordering::Relaxed) {
             self.set_stage(Stage::Idle);
         }
+    }
+
+    /// Records that a response has broken off, so that its connection ends with it.
+    pub(super) fn break_off(&self) {
+        self.shared.is_broken_off.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_broken_off(&self) -> bool {
+        self.shared.is_broken_off.load(Ordering::Relaxed)
     }
 
     /// Resolves when it has to be closed for another.

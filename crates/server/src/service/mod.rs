@@ -24,7 +24,7 @@ mod write_timeout;
 
 pub use attempts::millis;
 pub use config::Config;
-pub use peer::{Peer, PeerAddress};
+pub use peer::{Peer, PeerAddress, PeerStream};
 pub use problem::{Problem, ProblemKind};
 pub use serve::{Drained, serve};
 pub use startup::{StartupHandle, startup};

@@ -65,7 +65,7 @@ async fn ends(mut body: Incoming) -> bool {
 /// The body of a response. Dropping it ends the request.
 struct TrackedResponseBody {
     body: Body,
-    _guard: RequestGuard,
+    guard: RequestGuard,
 }
 
 /// A request, until its response is complete or it is dropped.
@@ -105,7 +105,7 @@ pub(super) fn track_response(response: Response<Body>, mut guard: RequestGuard) 
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         guard.0 = None;
     }
-    response.map(|body| Body::new(TrackedResponseBody { body, _guard: guard }))
+    response.map(|body| Body::new(TrackedResponseBody { body, guard }))
 }
 
 impl HttpBody for TrackedRequestBody {
@@ -147,7 +147,11 @@ impl HttpBody for TrackedResponseBody {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let (Some(Err(_)), Some(connection)) = (&frame, &self.guard.0) {
+            connection.break_off();
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

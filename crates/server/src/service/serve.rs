@@ -14,7 +14,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use switchtower_core::error::Kind;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
@@ -23,7 +22,7 @@ use tower::ServiceExt as _;
 use super::client_stream::ClientStream;
 use super::config::Config;
 use super::connections::{AtLimit, Connection, Connections, NotAdmitted};
-use super::peer::{Peer, PeerAddress};
+use super::peer::{Peer, PeerAddress, PeerStream};
 use super::problem::{Problem, ProblemKind};
 use super::request_tracking::{RequestGuard, track_request, track_response};
 use super::stopping::Stopping;
@@ -66,7 +65,7 @@ struct Server {
 
 /// Serves `app`, over TLS too if there is a certificate, until `shutdown`, then drains: accepts no more connections,
 /// closes idle ones, lets requests in progress finish within `config.drain_timeout`, and cancels the rest.
-pub async fn serve<L: Listener<Addr: Peer>>(
+pub async fn serve<L: Listener<Io: PeerStream, Addr: Peer>>(
     mut listener: L,
     shutdown: impl Future<Output = ()>,
     app: Router,
@@ -165,7 +164,7 @@ impl Server {
     /// Serves one connection until it ends. Dropping this drops its requests in progress, which ends their programs.
     async fn serve_one<Io>(self, io: Io, connection: Connection)
     where
-        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        Io: PeerStream,
     {
         let Self { mut app, tls, timeouts, mut stopping } = self;
         let connection = Arc::new(connection);

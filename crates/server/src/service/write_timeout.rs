@@ -23,6 +23,10 @@ impl<Io> WriteTimeout<Io> {
         Self { io, timeout, first: None, timer: None }
     }
 
+    pub(super) fn io(&self) -> &Io {
+        &self.io
+    }
+
     fn check_timeout<T>(&mut self, poll: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
             self.timer = None;
