@@ -51,6 +51,7 @@ fn tiers(config: &Config) -> Check {
     let is_set = |variable: &str| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
     let mut named = vec![config.wasm.tier.to_string()];
     named.extend(config.native.enabled.then(|| config.native.tier.to_string()));
+    named.extend(config.machine.enabled.then(|| config.machine.tier.to_string()));
     let (with_key, without): (Vec<_>, Vec<_>) =
         config.clouds.key_variables().partition(|(_, variable)| is_set(variable));
     named.extend(with_key.iter().map(|(name, _)| name.to_string()));

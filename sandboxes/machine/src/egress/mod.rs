@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::client::InitClient;
-use log::EgressLog;
+use log::{AllLines, EgressLog};
 pub use network::{EgressNetwork, SystemNetwork};
 pub(crate) use policy::EgressPolicy;
 use proxy::Proxy;
@@ -32,7 +32,10 @@ use proxy::Proxy;
 /// The port of the proxy in machines, below the one of the first process's services.
 pub(crate) const PORT: u16 = 49982;
 /// Connections of one machine at once. Further ones wait.
-const MAX_CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 32;
+/// Connections of all machines at once, of two descriptors each, beside one of each machine that waits. It is more than one caller's
+/// machines may have, 25 by default.
+const MAX_ALL_CONNECTIONS: usize = 1024;
 /// Pause after the first process did not accept a connection.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -60,12 +63,16 @@ pub(crate) fn environment() -> BTreeMap<&'static str, String> {
 pub(crate) struct Egress {
     allow: Arc<[EgressRule]>,
     network: Arc<dyn EgressNetwork>,
+    /// Places for the connections of all machines.
+    places: Arc<Semaphore>,
+    lines: AllLines,
 }
 
 impl Egress {
     /// Returns `None` where nothing is allowed: then machines have no proxy.
     pub(crate) fn new(allow: &[EgressRule], network: Arc<dyn EgressNetwork>) -> Option<Self> {
-        (!allow.is_empty()).then(|| Self { allow: allow.into(), network })
+        let places = || Arc::new(Semaphore::new(MAX_ALL_CONNECTIONS));
+        (!allow.is_empty()).then(|| Self { allow: allow.into(), network, places: places(), lines: AllLines::default() })
     }
 
     /// Returns what a machine with this policy may reach.
@@ -78,8 +85,8 @@ impl Egress {
 
     /// Serves the connections of a machine. `machine`: its name in the log.
     pub(crate) fn serve(&self, client: InitClient, machine: &str, policy: EgressPolicy) -> EgressConnections {
-        let proxy = Proxy { policy, network: Arc::clone(&self.network), log: EgressLog::new(machine) };
-        EgressConnections(tokio::spawn(serve(client, Arc::new(proxy))))
+        let proxy = Proxy { policy, network: Arc::clone(&self.network), log: EgressLog::new(machine, &self.lines) };
+        EgressConnections(tokio::spawn(serve(client, Arc::new(proxy), Arc::clone(&self.places))))
     }
 }
 
@@ -92,7 +99,7 @@ impl Drop for EgressConnections {
     }
 }
 
-async fn serve(client: InitClient, proxy: Arc<Proxy>) {
+async fn serve(client: InitClient, proxy: Arc<Proxy>, places: Arc<Semaphore>) {
     let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     while let Ok(permit) = Arc::clone(&free).acquire_owned().await {
@@ -100,8 +107,10 @@ async fn serve(client: InitClient, proxy: Arc<Proxy>) {
         match open(&client).await {
             Ok(mut connection) => {
                 if connection.read_u8().await.is_ok() {
-                    let proxy = Arc::clone(&proxy);
+                    let (proxy, places) = (Arc::clone(&proxy), Arc::clone(&places));
                     connections.spawn(async move {
+                        // It is never closed.
+                        let _place = places.acquire_owned().await;
                         proxy.serve(connection).await;
                         drop(permit);
                     });

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::egress::log::AllLines;
 
 /// A network in which names have these addresses, and every address is one server of this test.
 struct TestNetwork {
@@ -63,7 +64,7 @@ async fn fixture() -> Fixture {
     let network =
         Arc::new(TestNetwork { names: names.into(), server, asked: Mutex::default(), connected: Mutex::default() });
     let policy = EgressPolicy::new(Arc::new(["*.example.com:443".parse().unwrap()]), &NetworkPolicy::OPEN).unwrap();
-    let proxy = Arc::new(Proxy { policy, network: network.clone(), log: EgressLog::new("test") });
+    let proxy = Arc::new(Proxy { policy, network: network.clone(), log: EgressLog::new("test", &AllLines::default()) });
     Fixture { network, proxy }
 }
 
