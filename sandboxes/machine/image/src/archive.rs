@@ -32,6 +32,7 @@ pub(crate) enum Kind {
 /// It is damaged, refused, or larger than the limits.
 pub(crate) fn unpack(reader: impl Read, kind: Kind, tree: &mut Tree, budget: &Rc<Budget>) -> Result<u64, ImportError> {
     for_each(reader, budget, |entry| {
+        check_not_sparse(entry)?;
         let Some(path) = EntryPath::parse(&entry.path_bytes())? else { return Ok(()) };
         if kind == Kind::Layer && path.name.starts_with(WHITEOUT) {
             return Ok(());
@@ -83,6 +84,20 @@ fn for_each<'a>(
         })?;
         io::copy(&mut entry, &mut io::sink()).map_err(damaged)?;
     }
+}
+
+/// Checks that an entry is no sparse file in the format of POSIX, as GNU tar writes it with `--sparse --format=posix`: its name and its
+/// content stand for others, which the headers `GNU.sparse` describe.
+fn check_not_sparse<R: Read>(entry: &mut Entry<'_, R>) -> io::Result<()> {
+    let Some(headers) = entry.pax_extensions()? else { return Ok(()) };
+    for header in headers {
+        if header?.key_bytes().starts_with(b"GNU.sparse.") {
+            return Err(io::Error::other(
+                "sparse files in the format of POSIX are not read: make the archive with --format=gnu, or without --sparse",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn add<R: Read>(entry: &mut Entry<'_, R>, path: &EntryPath, tree: &mut Tree) -> io::Result<()> {

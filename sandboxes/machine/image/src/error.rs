@@ -14,8 +14,17 @@ pub struct ImportError {
 }
 
 impl ImportError {
+    /// Control characters are escaped: names in an archive are somebody else's text, and this one is shown on terminals.
     pub(crate) fn new(reason: impl Display) -> Self {
-        Self { reason: reason.to_string(), remedy: None }
+        let mut shown = String::new();
+        for character in reason.to_string().chars() {
+            match character {
+                '\n' | '\t' => shown.push(character),
+                other if other.is_control() => shown.extend(other.escape_default()),
+                other => shown.push(other),
+            }
+        }
+        Self { reason: shown, remedy: None }
     }
 
     #[must_use]

@@ -82,6 +82,7 @@ fn what_is_no_root_file_system_is_refused_with_what_to_do() {
         (archive(&[]), "no files", ""),
         (b"\xfd7zXZ\0".to_vec(), "compressed with xz", "xz -d"),
         (vec![7; 4096], "the archive is damaged, or is none", ""),
+        (sparse(), "sparse files in the format of POSIX are not read", ""),
         (archive(&[item(EntryType::new(b'V'), "usr", 0, "")]), "entries of the type 'V' are not known", ""),
     ] {
         let error = place.import(&bytes).unwrap_err();
@@ -89,6 +90,21 @@ fn what_is_no_root_file_system_is_refused_with_what_to_do() {
         assert!(error.remedy.clone().unwrap_or_default().contains(remedy), "{error:?}");
         assert_eq!(place.imported(), [""; 0], "nothing is left");
     }
+}
+
+/// Returns an archive with a file as GNU tar writes one with `--sparse --format=posix`: the content begins with a map.
+fn sparse() -> Vec<u8> {
+    let headers = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n";
+    archive(&[item(EntryType::XHeader, "PaxHeaders/file", 0o644, headers), file("GNUSparseFile.0/file", "0\n")])
+}
+
+#[test]
+fn control_characters_of_names_in_an_archive_do_not_reach_the_terminal() {
+    let mut bytes = archive(&[file("\x1b[31mred\x07", "")]);
+    // The sum of the header's bytes, which the error is about.
+    bytes[148..156].fill(0xff);
+    let reason = Place::new().import(&bytes).unwrap_err().reason;
+    assert!(reason.contains("red") && !reason.chars().any(|c| c.is_control() && c != '\n'), "{reason:?}");
 }
 
 #[test]

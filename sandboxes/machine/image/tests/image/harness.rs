@@ -63,7 +63,8 @@ pub(crate) fn archive(items: &[Item]) -> Vec<u8> {
         if is_link {
             raw.linkname[..item.text.len()].copy_from_slice(item.text.as_bytes());
         }
-        let content = if item.kind == EntryType::Regular { item.text.as_bytes() } else { b"" };
+        let content =
+            if matches!(item.kind, EntryType::Regular | EntryType::XHeader) { item.text.as_bytes() } else { b"" };
         header.set_size(content.len() as u64);
         header.set_mode(item.mode);
         header.set_uid(item.owner.0);
