@@ -10,7 +10,14 @@ use switchtower_core::analyse::{analyse, is_known_package};
 use switchtower_core::request::{Invalid, RequestLimits};
 
 use super::exit::CliError;
+use super::references;
 use super::source_encoding;
+
+/// The ends of the names of files in widespread languages that no tier runs: such a file is no program in Python.
+const OTHER_LANGUAGES: [&str; 24] = [
+    "cs", "dart", "erl", "ex", "exs", "f90", "fs", "go", "hs", "jl", "kt", "lua", "m", "ml", "nim", "php", "pl", "ps1",
+    "rb", "rs", "scala", "sql", "swift", "zig",
+];
 
 /// Arguments that give the source.
 #[derive(Debug, Args)]
@@ -39,9 +46,21 @@ impl Source {
         }
     }
 
-    fn language(&self) -> Language {
+    /// Returns the language that is given, or that of the file's name; otherwise Python.
+    fn language(&self) -> Result<Language, CliError> {
         let end = self.file.as_ref().and_then(|file| file.extension()?.to_str());
-        self.language.or_else(|| Language::of_ending(end?)).unwrap_or_default()
+        let (None, Some(end)) = (self.language, end) else { return Ok(self.language.unwrap_or_default()) };
+        match Language::of_ending(end) {
+            Some(language) => Ok(language),
+            None if OTHER_LANGUAGES.contains(&end) => {
+                let known = Language::names().join(", ");
+                let name = self.name();
+                Err(CliError::usage(format!(
+                    "{name}: no language here has files that end with .{end}; known are {known}"
+                )))
+            }
+            None => Ok(Language::default()),
+        }
     }
 
     /// Returns the folder of the program's file, in which Python looks for modules first.
@@ -69,7 +88,7 @@ pub(super) struct Inputs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     env: Vec<(String, String)>,
     /// A file or folder to copy into the program's working directory, a folder without its hidden files; may be given more
-    /// than once. Modules beside FILE that the program imports are copied without.
+    /// than once. Modules and headers beside FILE that the program names are copied without.
     #[arg(long = "file", value_name = "PATH")]
     files: Vec<PathBuf>,
     /// Use a virtual clock and seeded randomness: the same program prints the same bytes on any machine.
@@ -104,9 +123,11 @@ impl Inputs {
         for path in &self.files {
             files.add(path, &name(path)?, Copied::All)?;
         }
-        let language = source.language();
-        if let Some(folder) = source.folder().filter(|_| language == Language::Python) {
-            files.add_modules(&folder, &code)?;
+        let language = source.language()?;
+        match source.folder() {
+            Some(folder) if language == Language::Python => files.add_modules(&folder, &code)?,
+            Some(folder) => files.add_named(&folder, language, &code)?,
+            None => {}
         }
         Ok(Program {
             language,
@@ -158,6 +179,29 @@ impl FilesToCopy {
             }
         }
         Ok(())
+    }
+
+    /// Reads the files in the folder of a program that it names, and those that they name.
+    fn add_named(&mut self, folder: &Path, language: Language, code: &str) -> Result<(), CliError> {
+        let mut next = self.files.len();
+        let (mut language, mut inside, mut source) = (language, String::new(), code.to_owned());
+        loop {
+            for path in references::named_files(language, &source) {
+                let Some(path) = references::resolved(&inside, &path) else { continue };
+                let found = references::candidates(language, &path);
+                let Some(found) = found.into_iter().find(|path| folder.join(path).is_file()) else { continue };
+                if !self.files.iter().any(|given| given.path == found) {
+                    self.add(&folder.join(&found), &found, Copied::All)?;
+                }
+            }
+            let Some(file) = self.files.get(next) else { return Ok(()) };
+            // A header may be of C or of C++.
+            let end = Path::new(&file.path).extension().and_then(|end| end.to_str());
+            language = end.and_then(Language::of_ending).unwrap_or(language);
+            inside = file.path.rsplit_once('/').map_or_else(String::new, |(folder, _)| folder.to_owned());
+            source = String::from_utf8_lossy(&file.content).into_owned();
+            next += 1;
+        }
     }
 
     /// Reads the modules in the folder of a program that it imports, and those that they import.

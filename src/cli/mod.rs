@@ -23,6 +23,7 @@ mod operator;
 #[cfg(not(feature = "e2b"))]
 #[path = "operator_absent.rs"]
 mod operator;
+mod references;
 mod rules;
 mod run;
 mod serve;

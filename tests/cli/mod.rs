@@ -247,6 +247,14 @@ fn modules_beside_a_program_and_folders_that_are_given_go_with_it() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let ended = switchtower(&["run", "--quiet", &path("main.py")], "");
     assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, "1 2 3\n", ""));
+    write("main.mjs", "import { x } from './lib/a.mjs'\nconsole.log(x)");
+    write("lib/a.mjs", "export { x } from '../b.mjs'");
+    write("b.mjs", "export const x = 7");
+    let ended = switchtower(&["run", "--quiet", &path("main.mjs")], "");
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, "7\n", ""));
+    write("main.go", "package main");
+    let ended = switchtower(&["run", "--quiet", &path("main.go")], "");
+    assert!(ended.code == 2 && ended.err.contains("no language here has files that end with .go"), "{}", ended.err);
     let list = "import os\nprint([(f, n) for f, _, n in os.walk('.')])\nprint(open('data/inner/numbers.txt').read())";
     let ended = switchtower(&["run", "--quiet", "--file", &path("data"), "-c", list], "");
     let listed = "[('.', []), ('./data', []), ('./data/inner', ['numbers.txt'])]\n4\n";
