@@ -122,6 +122,9 @@ for await (const line of (await import('node:readline')).createInterface({ input
     ] {
         program.program.files.push(File { path: path.into(), content: content.as_bytes().to_vec() });
     }
+    let read = "console.log(readline('name? ')); console.log(prompt('age?'), readline(), prompt('more?', 'none'))";
+    let ran = javascript(read).with_stdin("Bob\n7\n").in_worker();
+    assert_eq!(ran.stdout(), "name? Bob\nage? more? 7 null none\n");
     let ran = program.in_worker();
     assert_eq!(ran.stdout(), "42 old.cjs false [ 'deep', 'deep/a.txt' ]\n<one>\n<two>\n", "{ran:#?}");
     assert!(ran.observed().is_empty());

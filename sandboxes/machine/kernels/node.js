@@ -464,6 +464,35 @@ function giveInput(text) {
   })
 }
 
+// Reads the next line of the standard input, after a text; null at its end. Nothing beyond the line is read, so that the program may
+// read the rest in another way.
+function readLine(text, end) {
+  if (text !== '') writeAll(1, Buffer.from(text + end))
+  const bytes = []
+  const byte = Buffer.alloc(1)
+  for (;;) {
+    let count = 0
+    try {
+      count = fs.readSync(0, byte, 0, 1, null)
+    } catch (error) {
+      if (error.code === 'EAGAIN') {
+        Atomics.wait(nap, 0, 0, 1)
+        continue
+      }
+      if (error.code !== 'EOF') throw error
+    }
+    if (count === 0 && bytes.length === 0) return null
+    if (count === 0 || byte[0] === 10) return Buffer.from(bytes).toString().replace(/\r$/, '')
+    bytes.push(byte[0])
+  }
+}
+
+// Programs for the JavaScript of WebAssembly sandboxes have these functions.
+for (const [name, value] of Object.entries({
+  readline: (text = '') => readLine(String(text), ''),
+  prompt: (text = '', otherwise = null) => readLine(String(text), ' ') ?? otherwise,
+})) Object.defineProperty(globalThis, name, { value, writable: true, configurable: true })
+
 // ── Programs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 // By these errors of a script node knows a module.

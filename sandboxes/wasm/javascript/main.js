@@ -51,7 +51,10 @@ function installGlobals() {
     setTimeout: timers.setTimeout, setInterval: timers.setInterval, setImmediate: timers.setImmediate, clearTimeout: timers.clearTimeout,
     clearInterval: timers.clearInterval, clearImmediate: timers.clearImmediate, queueMicrotask: timers.queueMicrotask,
   })) define(name, value);
-  define('readline', () => process._readLine());
+  define('readline', (text = '') => {
+    if (text !== '') host.write(1, String(text));
+    return process._readLine();
+  });
   define('prompt', (text = '', value = null) => {
     if (text !== '') host.write(1, `${text} `);
     return process._readLine() ?? value;

@@ -26,6 +26,7 @@ async fn programs_of_each_language_print_and_read() {
             Language::JavaScript,
             "process.stdin.once('data', d => { console.log('Hello, ' + String(d).trim()); process.exit(3) })",
         ),
+        (Language::JavaScript, "console.log(readline('Hello, ')); process.exit(readline() === null ? 3 : 1)"),
     ] {
         let program = Program::new(language, source).with_stdin("Alice\n");
         let (outcome, output) = run(&tested.machines, &program, WALL).await;
