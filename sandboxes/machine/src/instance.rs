@@ -272,6 +272,10 @@ fn command(host: &Host, ids: Ids) -> Vec<String> {
         command.extend(["--egress-port", &port]);
         command.extend(variables.iter().flat_map(|variable| ["--env", variable]));
     }
+    // pip: packages of the system are thrown away with the machine, so there is nothing to protect; and where nothing outside is reached,
+    // trying again takes a quarter of a minute.
+    command.extend(["--env", "PIP_BREAK_SYSTEM_PACKAGES=1"]);
+    command.extend(host.egress.is_none().then_some(["--env", "PIP_RETRIES=0"]).into_iter().flatten());
     // A container runtime does not know what the built-in one refuses.
     command.extend(host.runtime.program.is_some().then_some("--protect"));
     let command = command.into_iter().map(str::to_owned);

@@ -18,6 +18,19 @@ async fn a_written_file_is_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pip_may_install_and_says_soon_that_it_reaches_nothing() {
+    for tested in all_runtimes().await {
+        let open = tested.open().await;
+        if !open.command("user", "python3 -m pip --version").await.printed.starts_with("pip") {
+            eprintln!("skipped: python3 has no pip");
+            return;
+        }
+        let printed = open.command("user", "python3 -m pip install --no-cache-dir idna 2>&1").await.printed;
+        assert!(printed.contains("No matching distribution found for idna"), "{}: {printed}", tested.runtime);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_machine_knows_of_processes_that_a_kernel_has_left_running_and_does_not_count_the_kernel() {
     for tested in all_runtimes().await {
         let machine = tested.open().await;
