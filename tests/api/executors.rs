@@ -301,6 +301,18 @@ async fn a_server_that_stops_lets_a_program_end_refuses_what_waits_and_closes() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_program_that_does_not_end_is_ended_with_its_server_and_its_client_is_told() {
+    let server = TestServer::start().await;
+    let mut socket = server.open("/").await;
+    send(&mut socket, &json!({ "code": "sleep 20s; print 1" })).await;
+    sleep(Duration::from_secs(1)).await;
+    drop(server.stop);
+    let answer = next(&mut socket).await.unwrap();
+    assert!(answer["error"].as_str().unwrap().contains("the program was ended before its own end"), "{answer}");
+    assert_eq!(next(&mut socket).await, Err(Some(CloseCode::Away)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_page_of_another_origin_opens_none_and_one_that_answers_no_ping_is_closed() {
     let server = TestServer::start().await;
     assert!(server.refusal("/", &[("origin", "http://evil.test")]).await.starts_with("403 "));

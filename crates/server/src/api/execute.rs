@@ -84,7 +84,12 @@ pub(super) async fn execute_legacy(
         Err(problem) => return Err(problem),
     };
     let data = LegacyData {
-        output: printed::lines(&[&printed::streams(&answer), printed::end(&answer), printed::note(&answer)]),
+        output: printed::lines(&[
+            &printed::streams(&answer),
+            printed::end(&answer),
+            printed::note(&answer),
+            printed::cut(&answer),
+        ]),
         error: answer.outcome.exit != Exit::Finished(0),
         execution_time: format!("{:.2} ms", millis(answer.outcome.usage.wall)),
     };

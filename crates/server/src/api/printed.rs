@@ -19,6 +19,11 @@ pub(super) fn end(answer: &Answer) -> &str {
     }
 }
 
+/// Returns that a part of the output is missing; "" if none is.
+pub(super) fn cut(answer: &Answer) -> &'static str {
+    if answer.outcome.truncated { "the output is longer than what is kept: its rest was left out" } else { "" }
+}
+
 /// Returns what the program needed and no configured tier provides; "" for nothing.
 pub(super) fn note(answer: &Answer) -> &str {
     answer.note.as_deref().unwrap_or("")

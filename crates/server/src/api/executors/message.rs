@@ -67,13 +67,14 @@ pub(super) fn ran(answer: &Answer) -> Utf8Bytes {
     let output = printed::lines(&[&printed::streams(answer)]);
     let exit = answer.outcome.exit;
     if exit == Exit::Finished(0) {
-        return ExecutorAnswer { status: Status::Success, output, error: String::new() }.text();
+        let error = printed::cut(answer).to_owned();
+        return ExecutorAnswer { status: Status::Success, output, error }.text();
     }
     let end = match (printed::end(answer), exit) {
         ("", Exit::Finished(code)) => format!("the program ended with the exit code {code}"),
         (end, _) => end.to_owned(),
     };
-    let error = printed::lines(&[&end, printed::note(answer)]);
+    let error = printed::lines(&[&end, printed::note(answer), printed::cut(answer)]);
     ExecutorAnswer { status: Status::Error, output, error }.text()
 }
 

@@ -26,6 +26,9 @@ const MAX_WAITING: usize = 8;
 /// Between two pings while no messages are read: only a ping that cannot be sent shows then that the client has gone.
 const PING_PAUSE: Duration = Duration::from_secs(1);
 
+/// Before the server ends its connections: in this time a client is told that its program was ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// The program of a message with the memory that it is charged, or why it does not run.
 type Received = Result<(Request, Charge), Problem>;
 
@@ -47,8 +50,8 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    /// Serves a connection until its client or the server ends; the server lets the program that runs end first. Answers have
-    /// the order of their messages: they have no ids.
+    /// Serves a connection until its client or the server ends; the server lets the program that runs end first, as long as it
+    /// waits. Answers have the order of their messages: they have no ids.
     pub(super) async fn serve(self, mut socket: WebSocket, stopping: Stopping) {
         let mut waiting: VecDeque<Received> = VecDeque::new();
         let mut running: Option<Running> = None;
@@ -56,6 +59,7 @@ impl Executor {
         let (mut last_ping, mut last_received) = (Instant::now(), Instant::now());
         let mut next_ping = last_ping + interval;
         let (mut stopping, mut is_stopping) = (std::pin::pin!(stopping.wait()), false);
+        let mut ends_at: Option<Instant> = None;
         let mut closing: Option<Closing> = None;
         let (code, reason) = loop {
             if running.is_none() {
@@ -96,7 +100,12 @@ impl Executor {
                 }
                 () = &mut stopping, if !is_stopping => {
                     is_stopping = true;
+                    ends_at = Some(Instant::now() + self.api.config.drain_timeout.saturating_sub(LAST_WORDS));
                     Ok(())
+                }
+                () = sleep_until(ends_at.unwrap_or(last_received)), if ends_at.is_some() && running.is_some() => {
+                    running = None;
+                    socket.send(Message::Text(message::refused(&ended_by_shutdown()))).await
                 }
                 () = sleep_until(pings_at) => {
                     if !receives {
@@ -161,6 +170,10 @@ async fn ended(running: &mut Option<Running>) -> Utf8Bytes {
 fn not_text() -> Problem {
     let detail = "a message must be text: a JSON object with code, and input if it has any";
     Problem::new(ProblemKind::UnsupportedMedia, detail)
+}
+
+fn ended_by_shutdown() -> Problem {
+    Problem::new(error::Kind::Lost, "the server is shutting down: the program was ended before its own end")
 }
 
 fn shutting_down() -> Problem {
