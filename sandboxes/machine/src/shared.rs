@@ -87,7 +87,7 @@ impl SharedInstance {
         truncated: bool,
         unmet_need: Option<Need>,
     ) -> Outcome {
-        let now = self.with(|instance| instance.usage()).unwrap_or_default();
+        let now = self.with(Instance::usage).unwrap_or_default();
         let used = now.processor_time.zip(before.group.processor_time);
         let cpu = used.map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before));
         let usage =
