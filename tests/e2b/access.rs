@@ -413,6 +413,13 @@ async fn each_credential_adds_to_what_is_open_without_it_and_a_wrong_token_is_re
     let open = |secure: bool| json!({ "secure": secure, "network": { "allowPublicTraffic": !secure } });
     let (opened, closed) = (client.create(open(false)).await, client.create(open(true)).await);
     // On a machine, a port answers.
+    let by_default = client_with(Config { public_ports: true, ..Config::default() });
+    for (network, status) in [(json!(null), 200), (json!({ "allowPublicTraffic": false }), 401)] {
+        let sandbox = by_default.create(json!({ "network": network })).await;
+        by_default.promote(&sandbox).await;
+        let page = without(sandbox.to(8080, "GET /", Body::empty()), "x-access-token");
+        assert_eq!(by_default.send(page).await.status, status, "{network}");
+    }
     let (public, private) = (client.create(open(false)).await, client.create(open(true)).await);
     client.promote(&public).await;
     client.promote(&private).await;

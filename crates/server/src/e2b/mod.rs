@@ -58,6 +58,7 @@ pub fn app(native: Router, sessions: Sessions, config: &Config, request_limits: 
         keys: ApiKeys::new(&config.keys),
         domain: config.domain.clone(),
         allows_open_interpreters: config.allows_open_interpreters(),
+        public_ports: config.public_ports,
         bodies,
         recent_sandboxes: Default::default(),
         link_failures: Default::default(),

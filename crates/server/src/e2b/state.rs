@@ -14,6 +14,8 @@ pub(super) struct E2bState {
     pub(super) domain: Option<String>,
     /// Whether interpreters that answer without a token may be created.
     pub(super) allows_open_interpreters: bool,
+    /// Whether ports answer without a token where a creation does not say.
+    pub(super) public_ports: bool,
     pub(super) bodies: BodyReader,
     /// The sandboxes that a signed link without a sandbox id may belong to.
     pub(super) recent_sandboxes: RecentSandboxes,

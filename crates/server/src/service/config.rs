@@ -29,6 +29,9 @@ pub struct Config {
     /// Whether a client of E2B may create a sandbox whose interpreter answers without a token (`secure: false`, which old
     /// clients leave out). Whoever knows the id of such a sandbox runs code in it. Not set: only while there are no `keys`.
     pub open_interpreters: Option<bool>,
+    /// Whether the ports of an E2B client's sandbox answer everybody who knows their address, as at E2B, where its creation does
+    /// not say (`allowPublicTraffic`). Otherwise they need the sandbox's traffic token.
+    pub public_ports: bool,
     /// TLS on the same port.
     pub tls: TlsSettings,
     /// Connections at once. For one more, the one that has been silent longest is closed, one without a complete
@@ -102,6 +105,7 @@ impl Default for Config {
             admin_key: None,
             domain: None,
             open_interpreters: None,
+            public_ports: false,
             tls: TlsSettings::default(),
             max_connections: 1024,
             max_connections_per_address: 0,

@@ -87,7 +87,10 @@ async fn create(
     if request.headers.contains_key("idempotency-key") {
         return Err(bad_request(&unsupported("the header Idempotency-Key")));
     }
-    let options: Options = request.json(state).await?;
+    let mut options: Options = request.json(state).await?;
+    if state.public_ports {
+        options.network.get_or_insert_default().allow_public_traffic.get_or_insert(true);
+    }
     let sessions = &state.sessions;
     let open_interpreter = options.is_open(version, state.allows_open_interpreters);
     let options = open_interpreter
