@@ -8,10 +8,7 @@ add = functools.partial(operator.add, 2)
 @functools.lru_cache(maxsize=None)
 def square(n):
     return n * n
-@functools.cache
-def stamped(n):
-    return time.time()
-square(3), stamped(1)
+square(3)
 class Table:
     @functools.cached_property
     def size(self):

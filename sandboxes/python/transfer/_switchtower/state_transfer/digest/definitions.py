@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import enum
 import functools
+import gc
+import inspect
 import linecache
-import sys
 import types
 from typing import Any
 
-from .encoder import Contents, Encoder, Marker, attributes_without_dunders
-from .view import View
+from .encoder import ATOMS, Contents, Encoder, Marker, attributes_without_dunders
+from .view import View, is_found
 
 # Attributes of a class that Python itself sets, and changes from version to version.
 SET_BY_PYTHON = frozenset(
@@ -39,12 +40,11 @@ def encode_function(encoder: Encoder, value: Any) -> None:
     view = encoder.view
     if view.public(value):
         encode_name(encoder, value)
+    elif view.is_made_of_text(value):
+        _encode_function_of_text(encoder, value)
     elif not view.wrote(value):
-        found: Any = sys.modules.get(value.__module__)
-        for part in value.__qualname__.split("."):
-            found = getattr(found, part, None)
         encode_name(encoder, value)
-        if found is not value:  # a closure that a library made
+        if not is_found(value):  # a closure that a library made
             encoder.push([*(value.__closure__ or ()), attributes_without_dunders(value)])
     elif (name := view.named(value)) is not None:
         encoder.write(b"f%s;" % name.encode())
@@ -88,8 +88,67 @@ def encode_contents(encoder: Encoder, wrapped: Contents) -> None:
         if linecache.getline(code.co_filename, code.co_firstlineno).count("lambda") > 1:
             encoder.opaque.setdefault(encoder.key, "a lambda that shares its line with another one")
             encoder.lossy.setdefault(encoder.key, "a lambda that shares its line with another one")
+    encoder.push(_parts_of_function(value))
+
+
+def _parts_of_function(value: Any) -> list[Any]:
+    """Returns what can change in a function."""
+    about = [
+        value.__name__,
+        _cleaned(value.__doc__),
+        plain_annotations(value),
+        value.__defaults__,
+        value.__kwdefaults__,
+    ]
     attributes = {k: v for k, v in vars(value).items() if k not in SET_BY_PYTHON}
-    encoder.push([value.__defaults__, value.__kwdefaults__, Marker(b"cells"), *_closure_of(value), attributes])
+    return [*about, Marker(b"cells"), *_closure_of(value), attributes]
+
+
+def _cleaned(text: Any) -> Any:
+    """Returns documentation without the indentation that older versions keep; what is not a text as it is."""
+    return inspect.cleandoc(text) if isinstance(text, str) else text
+
+
+def plain_annotations(thing: Any) -> dict[str, Any]:
+    """Returns a function's annotations that are texts or numbers. Others are types, which versions write in many ways."""
+    try:
+        found: dict[str, Any] = thing.__annotations__
+        return {name: each for name, each in found.items() if type(each) in ATOMS}
+    except Exception:  # since Python 3.14 they are evaluated when they are asked for
+        return {}
+
+
+def _encode_function_of_text(encoder: Encoder, value: Any) -> None:
+    """Encodes a function that the program made by `exec` or `eval`: its text is gone, but not all that it consists of."""
+    number = encoder.memo.get(id(value))
+    if number is not None:
+        encoder.write(b"@%d;" % number)
+        return
+    encoder.memo[id(value)] = len(encoder.memo)
+    what = "a function that was made of text"
+    encoder.lossy.setdefault(encoder.key, what)
+    code = value.__code__
+    names, constants = _names_in(code), sorted(_constants_in(code, value.__doc__))
+    encoder.write_opaque(value, what, f"{value.__qualname__} {sorted(names)} {constants}".encode("utf-8", "replace"))
+    parts = _parts_of_function(value)
+    if not encoder.view.is_namespace(value.__globals__):
+        # Nothing else leads to these.
+        used = sorted(names & value.__globals__.keys() - {"__builtins__"})
+        parts += [part for name in used for part in (Marker(name.encode()), value.__globals__[name])]
+    encoder.push(parts)
+
+
+def _constants_in(code: types.CodeType, doc: str | None) -> set[str]:
+    """Returns the constants of a function that all versions keep as such, but for its documentation."""
+    found = set()
+    for each in code.co_consts:
+        if isinstance(each, types.CodeType):
+            found |= _constants_in(each, None)
+        elif type(each) in (float, complex, bytes) or type(each) is int and not 0 <= each <= 255:
+            found.add(repr(each))
+        elif type(each) is str and each != doc and "<" not in each:
+            found.add(repr(inspect.cleandoc(each)))
+    return found
 
 
 def _encode_class_contents(encoder: Encoder, value: type) -> None:
@@ -99,12 +158,19 @@ def _encode_class_contents(encoder: Encoder, value: type) -> None:
         parts.append(type(value))
     if isinstance(value, enum.EnumMeta):
         members: Any = value.__members__
-        parts += [Marker(b"members"), {name: member._value_ for name, member in members.items()}]
+        parts += [
+            Marker(b"members"),
+            {name: (each._value_, _attributes_of_member(each)) for name, each in members.items()},
+        ]
     for name, inside in sorted(vars(value).items()):
         own = own_parts(encoder.view, value, name, inside)
         if own is not None:
             parts += [Marker(name.encode()), *own]
     encoder.push(parts)
+
+
+def _attributes_of_member(member: Any) -> dict[str, Any]:
+    return {name: each for name, each in vars(member).items() if not name.startswith("_")}
 
 
 def encode_closure_cell(encoder: Encoder, value: types.CellType) -> None:
@@ -133,10 +199,58 @@ def encode_builtin(encoder: Encoder, value: Any) -> None:
 
 
 def encode_cached_function(encoder: Encoder, value: Any) -> None:
-    """Encodes a function under `functools.lru_cache`, without what is in the cache."""
+    """Encodes a function under `functools.lru_cache` with what is in the cache, which no pickle has."""
     wrapped = value.__wrapped__
     function = Contents(wrapped) if type(wrapped) is types.FunctionType else wrapped
-    encoder.push([Marker(b"cached"), function, repr(sorted(value.cache_parameters().items()))])
+    remembered = "a function that remembers results under `functools.cache`"
+    info = value.cache_info()
+    if any((info.hits, info.misses)):
+        encoder.lossy.setdefault(encoder.key, remembered)
+    entries = _entries_of_cache(value)
+    if entries is None:
+        encoder.write_opaque(value, remembered)
+        entries = []
+    encoder.view.kept.append(entries)
+    parts = [part for key, result in entries for part in (_parts_of_key(key), result)]
+    described = repr((sorted(value.cache_parameters().items()), *info))
+    encoder.push([Marker(b"cached"), function, described, *parts])
+
+
+def _entries_of_cache(value: Any) -> list[tuple[Any, Any]] | None:
+    """Returns keys and results in a cache, in the order in which they leave it; None where they cannot be seen. Only the
+    garbage collector shows them: the cache's dictionary, and before it each link of a cache that has a limit."""
+    inside = gc.get_referents(value)
+    attributes = vars(value)
+    found = next((each for each in inside if type(each) is dict and each is not attributes), None)
+    info = value.cache_info()
+    if found is None or len(found) != info.currsize:
+        return None if info.currsize else []
+    if info.maxsize is None:
+        return list(found.items())
+    # Since Python 3.10 the type of a link follows its key and result, and the cache's own type comes first.
+    first, step = (1, 3) if inside[0] is type(value) else (0, 2)
+    entries = [(inside[at], inside[at + 1]) for at in range(first, first + step * len(found), step)]
+    return entries if {id(key) for key, _ in entries} == set(map(id, found)) else None
+
+
+def _keyword_mark() -> Any:
+    """Returns the object that stands between positional and keyword arguments in the keys of all caches."""
+
+    @functools.cache
+    def nothing(**_: object) -> None:
+        return None
+
+    nothing(a=1)
+    entries: Any = _entries_of_cache(nothing)
+    return entries[0][0][0] if entries else None
+
+
+def _parts_of_key(key: Any) -> Any:
+    # The mark is one object for all functions, which share nothing by it.
+    return [Marker(b"keywords") if part is _KEYWORDS else part for part in key] if type(key) is tuple else key
+
+
+_KEYWORDS = _keyword_mark()
 
 
 def _names_in(code: types.CodeType) -> set[str]:
@@ -155,6 +269,8 @@ def _closure_of(function: Any) -> list[Any]:
 
 def own_parts(view: View, kind: type, name: str, inside: Any) -> list[Any] | None:
     """Returns what of a class's attribute the program wrote itself; None where Python or a library did."""
+    if name == "__doc__" and _is_of_program(kind, inside):
+        return [_cleaned(inside)]
     if name in SET_BY_PYTHON:
         return None
     if isinstance(kind, enum.EnumMeta) and (
@@ -171,7 +287,7 @@ def own_parts(view: View, kind: type, name: str, inside: Any) -> list[Any] | Non
     if isinstance(inside, types.FunctionType):
         while not view.wrote(inside) and isinstance(getattr(inside, "__wrapped__", None), types.FunctionType):
             inside = inside.__wrapped__  # type: ignore[attr-defined]
-        return [Contents(inside)] if view.wrote(inside) else None
+        return [Contents(inside)] if view.wrote(inside) or _is_of_programs_text(view, kind, name, inside) else None
     if isinstance(inside, type):
         return [Contents(inside)]
     if name.startswith("__") and name.endswith("__") or type(inside) in (*_SLOT, _BUILTIN):
@@ -181,12 +297,24 @@ def own_parts(view: View, kind: type, name: str, inside: Any) -> list[Any] | Non
     return [inside]
 
 
+def _is_of_program(kind: type, doc: Any) -> bool:
+    """Returns whether a class's documentation is the program's. Libraries write some, and versions write it otherwise."""
+    return isinstance(doc, str) and not doc.startswith(f"{kind.__name__}(") and not isinstance(kind, enum.EnumMeta)
+
+
+def _is_of_programs_text(view: View, kind: type, name: str, function: Any) -> bool:
+    """Returns whether the program made a method of text, rather than a decorator or base class of a library."""
+    by_library = ("__dataclass_fields__", "__attrs_attrs__", "_fields")
+    is_special = name.startswith("__") and any(hasattr(kind, each) for each in by_library)
+    return view.is_made_of_text(function) and not is_special
+
+
 def data_attributes(view: View, kind: type) -> dict[str, Any]:
     """Returns the attributes of a class that are data."""
     found = {}
     for name, inside in list(vars(kind).items()):
         if not isinstance(inside, (types.FunctionType, staticmethod, classmethod, property, type)):
             own = own_parts(view, kind, name, inside)
-            if own is not None and len(own) == 1 and own[0] is inside:
+            if own is not None and len(own) == 1 and (own[0] is inside or name == "__doc__"):
                 found[name] = inside
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import copyreg
-import functools
 import types
 from typing import Any
 
@@ -40,12 +39,6 @@ class ClassLayout:
             for name, slot in sorted(vars(base).items())
             if type(slot) is types.MemberDescriptorType
         ]
-        self.cached = frozenset(
-            name
-            for base in bases
-            for name, inside in vars(base).items()
-            if isinstance(inside, functools.cached_property)
-        )
         self.has_dict = kind.__dictoffset__ != 0
 
 
@@ -83,8 +76,7 @@ def _encode_visible(encoder: Encoder, value: Any, layout: ClassLayout) -> None:
         if type(attributes) is dict:
             encoder.memo.setdefault(id(attributes), len(encoder.memo))
             for name, inside in attributes.items():
-                if name not in layout.cached:
-                    parts += (name, inside)
+                parts += (name, inside)
     parts.append(_END)
     encoder.push(parts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import datetime
 import decimal
 import enum
@@ -12,6 +13,8 @@ from typing import Any
 
 from .encoder import ATOMS, Encoder, Marker, with_article
 from .objects import encode_object
+
+_BUILTINS = vars(builtins)
 
 
 def encode_int(encoder: Encoder, value: int) -> None:
@@ -47,8 +50,10 @@ def encode_dict(encoder: Encoder, value: dict[Any, Any]) -> None:
         encoder.write(b"D")
         encoder.write_pickle(value)
     else:
-        encoder.write(b"d%d;" % len(value))
-        encoder.push([part for pair in dict.items(value) for part in pair])
+        # `exec` puts Python's own names into a dictionary that is a program's.
+        pairs = [pair for pair in dict.items(value) if pair[1] is not _BUILTINS]
+        encoder.write(b"d%d;" % len(pairs))
+        encoder.push([part for pair in pairs for part in pair])
 
 
 def encode_set(encoder: Encoder, value: set[Any] | frozenset[Any]) -> None:

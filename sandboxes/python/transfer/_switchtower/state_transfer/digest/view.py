@@ -28,15 +28,18 @@ class View:
         `main` that are not the program's; `known`: modules that were imported before the program."""
         self.files = files
         self.modules = {"__main__": main}
+        self._homes = tuple(homes)
+        # A program makes modules too; libraries make some that nobody names.
+        named = {id(value) for value in main.__dict__.values() if type(value) is types.ModuleType}
         # Libraries that were imported before the program are many, and looking at each takes longer than all the rest.
         for name in sys.modules.keys() - set(known) - {"__main__"}:
             module = sys.modules[name]
-            file = getattr(module, "__file__", None)
-            if isinstance(file, str) and file.startswith(tuple(homes)):
-                if "site-packages" not in file and "/lib/python" not in file and not name.startswith("_switchtower"):
+            if not name.startswith("_switchtower"):
+                is_made = id(module) in named and module.__spec__ is None
+                if is_made or self._is_own(getattr(module, "__file__", None)):
                     self.modules[name] = module
         self.alias = alias
-        self._sources = {module.__file__ for name, module in self.modules.items() if name != "__main__"}
+        self._namespaces = {id(module.__dict__) for module in self.modules.values()}
         self.streams = {id(getattr(sys, name)): name for name in _STREAMS}
         self._baseline = baseline
         self.layouts: dict[type, Any] = {}
@@ -102,7 +105,41 @@ class View:
     def wrote(self, function: Any) -> bool:
         """Returns whether the program wrote a function, rather than that a library made it."""
         file = function.__code__.co_filename
-        return file in self._sources or self.files.get(file) is not None
+        return self.files.get(file) is not None or self._is_own(file)
+
+    def _is_own(self, file: Any) -> bool:
+        """Returns whether a source file is the program's."""
+        if not isinstance(file, str) or not file.startswith(self._homes):
+            return False
+        return "site-packages" not in file and "/lib/python" not in file
+
+    def is_namespace(self, names: dict[str, Any]) -> bool:
+        """Returns whether a dictionary is that of a module of the program's."""
+        return id(names) in self._namespaces
+
+    def is_made_of_text(self, function: Any) -> bool:
+        """Returns whether a function was made by `exec` or `eval`, in a module of the program or in no module at all."""
+        file, names = function.__code__.co_filename, function.__globals__
+        if self.wrote(function) or file.startswith(("/", "<frozen", "<switchtower")):
+            return False
+        if self.is_namespace(names):
+            return True
+        home = sys.modules.get(names.get("__name__"))
+        return getattr(home, "__dict__", None) is not names and not is_found(function)
+
+    def is_made(self, module: types.ModuleType) -> bool:
+        """Returns whether the program made a module itself, which cannot be found by its name."""
+        if sys.modules.get(module.__name__) is module:
+            return False
+        return module.__spec__ is None or self._is_own(getattr(module, "__file__", None))
+
+
+def is_found(function: Any) -> bool:
+    """Returns whether a function is what its module has under its name."""
+    found: Any = sys.modules.get(function.__module__)
+    for part in function.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is function
 
 
 def is_reserved(name: object) -> bool:

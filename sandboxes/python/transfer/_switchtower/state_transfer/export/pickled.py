@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..digest.arrays import offset_in, owner_of
-from ..digest.definitions import SET_BY_PYTHON, data_attributes
+from ..digest.definitions import SET_BY_PYTHON, data_attributes, plain_annotations
 from ..digest.table import find_form
 from ..digest.view import View
 
@@ -97,8 +97,8 @@ def pickle_group(view: View, roots: Mapping[str, Any], max_bytes: int) -> tuple[
     return base64.b64encode(b"".join(file.pieces)).decode(), None
 
 
-def _parts_of_function(function: types.FunctionType) -> tuple[Any, Any, dict[str, Any], dict[str, Any]]:
-    """Returns defaults, keyword defaults, closure and attributes."""
+def _parts_of_function(function: types.FunctionType) -> dict[str, Any]:
+    """Returns name, documentation, annotations, defaults, keyword defaults, closure and attributes."""
     cells = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
         try:
@@ -108,4 +108,12 @@ def _parts_of_function(function: types.FunctionType) -> tuple[Any, Any, dict[str
         except ValueError:
             pass
     attributes = {k: v for k, v in vars(function).items() if k != "__wrapped__" and k not in SET_BY_PYTHON}
-    return function.__defaults__, function.__kwdefaults__, cells, attributes
+    return {
+        "name": function.__name__,
+        "doc": function.__doc__,
+        "annotations": plain_annotations(function),
+        "defaults": function.__defaults__,
+        "kwdefaults": function.__kwdefaults__,
+        "cells": cells,
+        "attributes": attributes,
+    }

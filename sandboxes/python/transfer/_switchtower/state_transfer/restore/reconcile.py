@@ -143,7 +143,7 @@ class Reconciliation:
         for key, attributes in classes.items():
             self._set_class(key, attributes)
         for key, parts in functions.items():
-            self._set_function(key, *parts)
+            self._set_function(key, parts)
         roots = {}
         for key in names:
             place, name = self._view.place(key)
@@ -162,26 +162,34 @@ class Reconciliation:
         kind = place.get(name)
         if isinstance(kind, type):
             for name in self._digest.definitions.data_attributes(self._view, kind):
-                if name not in attributes:
+                if name not in attributes and name != "__doc__":  # which cannot be removed
                     delattr(kind, name)
             now = vars(kind)
             for name, value in attributes.items():
                 if now.get(name, attributes) is not value:
                     setattr(kind, name, value)
 
-    def _set_function(
-        self, key: str, defaults: Any, kwdefaults: Any, cells: Mapping[str, Any], attributes: Mapping[str, Any]
-    ) -> None:
+    def _set_function(self, key: str, parts: Mapping[str, Any]) -> None:
         place, name = self._view.place(key)
         function = place.get(name)
         if type(function) is types.FunctionType:
-            function.__defaults__, function.__kwdefaults__ = defaults, kwdefaults
+            function.__name__, function.__doc__ = parts["name"], parts["doc"]
+            function.__defaults__, function.__kwdefaults__ = parts["defaults"], parts["kwdefaults"]
+            self._set_annotations(function, parts["annotations"])
+            cells, attributes = parts["cells"], parts["attributes"]
             for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
                 if name in cells:
                     cell.cell_contents = cells[name]
             for name in [name for name in vars(function) if name not in attributes and name != "__wrapped__"]:
                 delattr(function, name)
             vars(function).update(attributes)
+
+    def _set_annotations(self, function: types.FunctionType, wanted: Mapping[str, Any]) -> None:
+        now = self._digest.definitions.plain_annotations(function)
+        if now != wanted:
+            for name in now:
+                del function.__annotations__[name]
+            function.__annotations__.update(wanted)
 
     def _bind(self, key: str, value: Any) -> None:
         place, name = self._view.place(key)
