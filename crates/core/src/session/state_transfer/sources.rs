@@ -41,6 +41,7 @@ const DIGEST: &Sources = &[
     ("streams", source!("/digest/streams.py")),
     ("threads", source!("/digest/threads.py")),
     ("databases", source!("/digest/databases.py")),
+    ("registries", source!("/digest/registries.py")),
     ("suspended", source!("/digest/suspended.py")),
     ("arrays", source!("/digest/arrays.py")),
     ("table", source!("/digest/table.py")),

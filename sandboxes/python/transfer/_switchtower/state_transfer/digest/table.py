@@ -14,7 +14,7 @@ import types
 import weakref
 from typing import Any
 
-from . import arrays, databases, definitions, objects, streams, suspended, threads, values
+from . import arrays, databases, definitions, objects, registries, streams, suspended, threads, values
 from .encoder import Contents, Encode, Encoder, Marker
 from .forms import Form
 from .view import View
@@ -22,7 +22,7 @@ from .view import View
 _FORMS = {**streams.FORMS, **threads.FORMS, **suspended.FORMS}
 # Of classes that were looked up before.
 _found: dict[type, Form | None] = {}
-_NAMED_FORMS = {**streams.NAMED, **threads.NAMED, **databases.NAMED, **suspended.NAMED}
+_NAMED_FORMS = {**streams.NAMED, **threads.NAMED, **databases.NAMED, **registries.NAMED, **suspended.NAMED}
 _RANGE_ITERATORS = (type(iter(range(1))), type(iter(range(1 << 99))))
 _IMMUTABLE = (
     decimal.Decimal,
@@ -57,7 +57,7 @@ _BY_TYPE: dict[type, Encode] = {
     types.FunctionType: definitions.encode_function,
     types.MethodType: definitions.encode_method,
     types.BuiltinFunctionType: definitions.encode_builtin,
-    types.ModuleType: lambda e, v: e.write(b"m%s;" % v.__name__.encode()),
+    types.ModuleType: registries.encode_module,
     types.CellType: definitions.encode_closure_cell,
     types.MappingProxyType: lambda e, v: e.push([Marker(b"proxy"), dict(v)]),
     type({}.keys()): lambda e, v: e.push([Marker(b"keys"), v.mapping]),

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..digest.arrays import offset_in, owner_of
 from ..digest.definitions import SET_BY_PYTHON, data_attributes, plain_annotations
+from ..digest.registries import contents_of_module, make_module
 from ..digest.table import find_form
 from ..digest.view import View
 
@@ -47,6 +48,8 @@ class Pickler(pickle.Pickler):
     def reducer_override(self, thing: Any) -> Any:
         """Returns how a thing is pickled; NotImplemented for the usual way."""
         if isinstance(thing, types.ModuleType):
+            if self._view.is_made(thing):
+                return make_module, (thing.__name__,), contents_of_module(thing)
             return importlib.import_module, (thing.__name__,)
         if id(thing) in self._view.streams:
             return getattr, (sys, self._view.streams[id(thing)])
