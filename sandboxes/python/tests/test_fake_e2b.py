@@ -115,6 +115,15 @@ class Messages(unittest.TestCase):
         self.assertEqual(fields, SCHEMA["rows"])
         self.assertEqual(driver.run("exit()"), ([{"type": "number_of_executions", "execution_count": 2}], "done"))
 
+    def test_context_variables_stay_from_cell_to_cell_but_for_cells_that_await(self):
+        driver = Driver(self)
+        driver.send(SETUP)
+        driver.answer()
+        driver.run("import asyncio, contextvars\nv = contextvars.ContextVar('v')\nv.set(1)")
+        driver.run("v.set(v.get() + 1)\nawait asyncio.sleep(0)")
+        rows, _ = driver.run("v.get()")
+        self.assertEqual(rows[-1]["text"], "1")
+
 
 if __name__ == "__main__":
     unittest.main()

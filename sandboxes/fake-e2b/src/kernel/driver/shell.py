@@ -44,6 +44,7 @@ class Shell(Magics):
         self.has_warned = False
         self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
+        self.context = contextvars.copy_context()
         self.user_module = types.ModuleType("__main__")
         self.user_ns = self.user_module.__dict__
         self.user_ns.update(__builtins__=builtins, In=[""], Out={}, get_ipython=get_ipython, display=display,
@@ -88,9 +89,13 @@ class Shell(Magics):
             self.events.trigger("pre_execute")
             self.events.trigger("pre_run_cell", cell)
             value = None
+            parts = self.compiled(code)
+            # What a cell sets in context variables stays, unless it awaits something: that cell has a copy of them.
+            awaits = any(part and part.co_flags & inspect.CO_COROUTINE for part in parts)
+            call: Any = call_here if awaits else self.context.run
             # Not in a coroutine of its own, which could not raise `StopIteration`.
-            for part in self.compiled(code):
-                value = part and eval(part, self.user_ns)
+            for part in parts:
+                value = part and call(eval, part, self.user_ns)
                 if part and part.co_flags & inspect.CO_COROUTINE:
                     value = await value
             if value is not None:
@@ -98,7 +103,7 @@ class Shell(Magics):
                 ns["Out"][self.execution_count] = value
                 ns["___"], ns["__"], ns["_"] = ns.get("__"), ns.get("_"), value
                 self.drain()
-                self.out.send_row(result(bundle(value), True))
+                self.out.send_row(result(call(bundle, value), True))
             show_figures()
             self.drain()
         except BaseException as error:
@@ -108,7 +113,7 @@ class Shell(Magics):
 
     def run(self, code: str) -> None:
         """Runs a cell in a running loop, as programs in notebooks expect."""
-        cell = self.loop.create_task(self.execute(code))
+        cell = self.context.run(self.loop.create_task, self.execute(code))
         try:
             self.loop.run_until_complete(cell)
         except KeyboardInterrupt:
@@ -134,6 +139,10 @@ class Shell(Magics):
         for tap in self.taps:
             tap.drain()
         self.out.flush()
+
+
+def call_here(function: Any, *arguments: Any) -> Any:
+    return function(*arguments)
 
 
 def straight(source: str) -> Any:

@@ -1,6 +1,6 @@
 # Messages between the host and the driver, one JSON object a line: requests on one descriptor, answers on another. The
 # program has neither descriptor. `kernel/messages.rs` has the same messages; `sandboxes/python/schema.json` lists them.
-import ast, asyncio, base64, builtins, codecs, datetime, importlib, inspect, io, json, linecache, os, re, shlex, signal
+import ast, asyncio, base64, builtins, codecs, contextvars, datetime, importlib, inspect, io, json, linecache, os, re, shlex, signal
 import subprocess, sys, threading, time, tokenize, types, zlib, queue
 from typing import Any
 

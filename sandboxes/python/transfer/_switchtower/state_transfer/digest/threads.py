@@ -105,10 +105,15 @@ def _parts_of_variable(value: Any) -> Parts:
 
 
 def make_variable(name: str, default: Any, value: Any) -> Any:
-    made: Any = contextvars.ContextVar(name) if default == _MISSING else contextvars.ContextVar(name, default=default)
-    if value not in (_MISSING, default):
+    made: Any = contextvars.ContextVar(name) if _is_missing(default) else contextvars.ContextVar(name, default=default)
+    if value is not default and not _is_missing(value):
         made.set(value)
     return made
+
+
+def _is_missing(value: Any) -> bool:
+    # In another kernel it is an equal tuple.
+    return type(value) is tuple and value == _MISSING
 
 
 def _parts_of_loop(value: Any) -> Parts | None:
