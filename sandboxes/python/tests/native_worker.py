@@ -1022,11 +1022,11 @@ class StateTransfer(Case):
         def work(entry):
             for number, source in enumerate(sources, 1):
                 run_cell(entry, (None, None) if number == 1 else None, source, number, {}, False, [])
-            options = f"{{'home': {HOME!r}, 'env': {{}}, 'files': tracebacks.cell_numbers}}"
+            options = json.dumps({"home": HOME, "env": {}})
             return entry.run_internal(code=(
-                "import json\nfrom _switchtower import tracebacks\n"
+                "from _switchtower import tracebacks\n"
                 "from _switchtower.state_transfer.export.state import export_state\n"
-                f"print(export_state(json.dumps({options})))"
+                f"print(export_state({options!r}, tracebacks.cell_numbers))"
             ))  # fmt: skip
 
         ran = child(work)

@@ -124,6 +124,14 @@ class Messages(unittest.TestCase):
         rows, _ = driver.run("v.get()")
         self.assertEqual(rows[-1]["text"], "1")
 
+    def test_a_cell_that_replaces_functions_of_python_does_not_break_the_driver(self):
+        driver = Driver(self)
+        driver.send(SETUP)
+        driver.answer()
+        driver.run("import json, os, signal\njson.dumps = json.loads = os.read = os.write = signal.signal = None")
+        rows, end = driver.run("print(1)\n[2]")
+        self.assertEqual((end, rows[1]["text"], rows[-1]["text"], rows[-1]["json"]), ("done", "1\n", "[2]", [2]))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -27,6 +27,22 @@ folder = tempfile.TemporaryDirectory(prefix="switchtower-kernel-", dir="/var/tmp
 FOLDER = pathlib.Path(folder.name).resolve()
 
 
+# A cell that replaces much of what a kernel uses.
+REPLACE = """
+import ast, base64, fcntl, hashlib, inspect, json, linecache, os, pickle, select, signal, struct, termios, threading
+import time, traceback, types, zlib
+for module, names in {
+    ast: "parse", base64: "b64encode", fcntl: "fcntl ioctl", hashlib: "blake2b", inspect: "cleandoc",
+    json: "dumps loads", linecache: "getline getlines updatecache", os: "read write fstat close dup dup2 getpid",
+    os.path: "join isdir", pickle: "dumps loads Pickler", select: "poll", signal: "signal getsignal pthread_sigmask",
+    struct: "pack unpack", termios: "TIOCOUTQ", threading: "Lock", time: "sleep",
+    traceback: "print_exception TracebackException", types: "ModuleType", zlib: "crc32",
+}.items():
+    for name in names.split():
+        setattr(module, name, None)
+"""
+
+
 def setUpModule():
     machine.compose(FOLDER)
 
@@ -462,6 +478,20 @@ class Hostile(Case):
         )
         self.shows("'on'", "'on'", kernel)
 
+    def test_a_cell_that_replaces_functions_of_python_breaks_its_own_program_alone(self):
+        kernel = self.kernel()
+        self.ran("kept = [1]\nclass Shown:\n    def _repr_json_(self): return {'a': 1}", kernel=kernel)
+        before = kernel.internal(export_code(kernel.home)).out
+        self.ran(REPLACE, kernel=kernel)
+        ran = self.ran("print(kept)\nShown()", kernel=kernel)
+        self.assertEqual((ran.out, json.loads(ran.shown[0][0]["application/json"])), ("[1]\n", {"a": 1}))
+        ran = kernel.cell("1 / 0")
+        self.raises(ran, "ZeroDivisionError")
+        self.assertIn("1 / 0", ran.ending["traceback"])
+        after = json.loads(kernel.internal(export_code(kernel.home)).out)
+        for group in json.loads(before)["groups"]:
+            self.assertIn(group, after["groups"])
+
     def test_much_output_and_many_values_arrive_whole(self):
         kernel = self.kernel()
         ran = self.ran("print('x' * 10_000_000)", kernel=kernel)
@@ -506,9 +536,9 @@ def export_code(home):
     """Returns the code that the host sends to export a state."""
     options = json.dumps({"home": str(home), "env": {}})
     return (
-        "import json\nfrom _switchtower import tracebacks\n"
+        "from _switchtower import tracebacks\n"
         "from _switchtower.state_transfer.export.state import export_state\n"
-        f"print(export_state(json.dumps({{**json.loads({options!r}), 'files': tracebacks.cell_numbers}})))"
+        f"print(export_state({options!r}, tracebacks.cell_numbers))"
     )
 
 

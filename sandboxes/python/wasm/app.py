@@ -27,6 +27,7 @@ from _switchtower import (
     kernel,
     magic_functions,
     os_errors,
+    own_modules,
     process_info,
     program,
     randomness,
@@ -144,6 +145,7 @@ streams.install()
 atexit.register(logging.shutdown)
 sys.path[:] = [HOME]
 state.remember_modules()
+own_modules.keep()
 for _ in range(3):
     gc.collect()
 heap.fill_free_blocks()

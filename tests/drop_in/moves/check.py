@@ -33,6 +33,9 @@ import subprocess
 import time
 import types
 
+# Cells may replace functions of the module.
+json = types.SimpleNamespace(**vars(json))
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 PYTHON = ROOT + "/sandboxes/python"
@@ -137,6 +140,7 @@ def local(case):
     process_info.GIVEN = {}
     package.process_info = process_info
     export_state = importlib.import_module("_switchtower.state_transfer.export.state").export_state
+    importlib.import_module("_switchtower.own_modules").keep()
     environment = dict(os.environ)
     book = Notebook(lambda number, code: f"<cell {number}>")
     asyncio.set_event_loop(asyncio.new_event_loop())

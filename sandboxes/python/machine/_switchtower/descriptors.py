@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 
 # Above what programs close by a loop, and below the usual limit.
 _FIRST = 1000
@@ -18,8 +19,6 @@ def take(number: int) -> int:
 
 
 def _copy(number: int) -> int:
-    import resource
-
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     for first in (min(_FIRST, limit - 8), 4):
         try:

@@ -42,6 +42,8 @@ from .wire import Wire, undisturbed
 _RESERVE_BYTES = 1 << 20
 # What functions that a session registered for its end may take, in seconds.
 _LEAVING = 5.0
+# How often the end of a piece of code is said anew. A handler can raise each time, but for so long only on purpose.
+_MOST_TRIES = 10_000
 # Memory that is freed when none is left, so that there is some to describe the error with.
 _reserve: mmap.mmap | None = None
 
@@ -74,7 +76,7 @@ def _next(wire: Wire) -> Any:
 
 
 def _report(wire: Wire, ending: dict[str, Any]) -> None:
-    """Says how a piece of code ended, once, whatever handlers of signals raise."""
+    """Says how a piece of code ended, once, whatever handlers of signals raise. Ends the process where nothing can be said."""
     is_told = False
 
     def tell() -> None:
@@ -82,11 +84,14 @@ def _report(wire: Wire, ending: dict[str, Any]) -> None:
         wire.send({"ended": ending})
         is_told = True
 
-    while not is_told:
+    for _ in range(_MOST_TRIES):
         try:
             undisturbed(tell)
         except BaseException as error:
             _complain(error)
+        if is_told:
+            return
+    os._exit(1)
 
 
 def _complain(error: BaseException) -> None:
@@ -244,7 +249,7 @@ def _apply_options(options: dict[str, Any] | None) -> str | None:
 def _run_internal(code: str) -> int:
     """Runs code of the host's own, which sees the kernel and leaves it as it is."""
     kernel.begin(None)
-    state = own_imports.import_own("_switchtower.state_transfer.export.state")
+    state = own_imports.import_transfer()
     state.set_known_modules(own_imports.known)
     held, host.silent = host.silent, True
     try:

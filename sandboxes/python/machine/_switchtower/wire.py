@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
 import signal
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +19,8 @@ _PIECE = 1 << 16
 # How long a value waits for the host, in seconds.
 _MOST_WAITED = 1.0
 _SIGNALS = signal.valid_signals()
+# Made before a program, which may replace these classes.
+_encode, _decode = json.JSONEncoder(ensure_ascii=False).encode, json.JSONDecoder().decode
 
 
 class Wire:
@@ -55,7 +59,7 @@ class Wire:
                 return None
         line = bytes(self._received[:end])
         del self._received[: end + 1]
-        return json.loads(line)
+        return _decode(line.decode())
 
     def _read(self) -> bool:
         try:
@@ -73,7 +77,7 @@ class Wire:
         """Sends a message as a whole, once. What handlers of signals raise meanwhile is raised after that."""
         if not self.is_own():
             return
-        line = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        line = _encode(message).encode("utf-8", "replace") + b"\n"
         me = threading.get_ident()
         if self._sender == me:
             # Within a handler, in the middle of a message of this thread's.
@@ -104,9 +108,6 @@ class Wire:
 
     def _wait_until_read(self) -> None:
         """Waits until the host has read all, for a while: what is written after a value is then after it, too."""
-        import fcntl
-        import termios
-
         ends = time.monotonic() + _MOST_WAITED
         unread = bytearray(4)
         pause = 0.00001

@@ -26,6 +26,7 @@ from . import (
     kernel,
     magic_functions,
     matplotlib_figures,
+    own_modules,
     pandas_arrow,
     pip,
     plotly_figures,
@@ -101,6 +102,7 @@ def prepare(modules: Iterable[str]) -> list[str]:
         del sys.path_importer_cache[folder]
     took["all"] = time.perf_counter() - began
     state.remember_modules()
+    own_modules.keep()
     gc.collect()
     gc.freeze()
     return failed

@@ -108,9 +108,9 @@ fn prediction_code(state: &Value, history: &History) -> Option<String> {
 fn export_code(session: &Session, context: &Context) -> String {
     let options = json!(ExportOptions { home: context.folder(), env: &session.options().env }).to_string();
     format!(
-        "import json\nfrom _switchtower import tracebacks\n\
+        "from _switchtower import tracebacks\n\
          from _switchtower.state_transfer.export.state import export_state\n\
-         print(export_state(json.dumps({{**json.loads({}), 'files': tracebacks.cell_numbers}})))",
+         print(export_state({}, tracebacks.cell_numbers))",
         json!(options)
     )
 }

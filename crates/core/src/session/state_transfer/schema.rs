@@ -12,7 +12,7 @@ use switchtower_contract::{Change, Content, Exit};
 
 use super::super::history::PastCell;
 
-/// The argument of `export_state`. The kernel adds the file names of cells.
+/// The options of `export_state`. The kernel adds the file names of cells.
 #[derive(Debug, Serialize)]
 pub(super) struct ExportOptions<'a> {
     /// The initial working folder of the context.

@@ -68,8 +68,12 @@ pub(super) fn predict(request: &str) -> String {
     let needed: Vec<_> = RESTORE.iter().filter(|(name, _)| NEEDED.contains(name)).collect();
     let (loader, needed) = (json!(LOADER), json!(needed));
     format!(
-        "names = {{}}\nexec({loader}, names)\n\
-         print(names['load']('_switchtower_prediction', {needed}).prediction.predict({request}))\n"
+        "from _switchtower import own_modules\n\
+         names = {{}}\nexec({loader}, names)\n\
+         package = names['load']('_switchtower_prediction', {needed})\n\
+         for part in [part for part in vars(package).values() if type(part) is type(own_modules)]:\n    \
+             own_modules.keep_in(vars(part))\n\
+         print(package.prediction.predict({request}))\n"
     )
 }
 

@@ -83,12 +83,12 @@ class Tap:
         threading.Thread(target=self.read, daemon=True).start()
 
     def mark(self) -> Any:
-        return b"\0mark %d %d\0" % (os.getpid(), self.marks)
+        return b"\0mark %d %d\0" % (process_id(), self.marks)
 
     def read(self) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         held = b""
-        while data := os.read(self.ours, 1 << 16):
+        while data := read(self.ours, 1 << 16):
             held += data
             mark = self.mark()
             before, found, after = held.partition(mark)
@@ -108,7 +108,7 @@ class Tap:
         """Waits until everything that was written to the descriptor has been read, for a second at most."""
         self.seen.clear()
         try:
-            os.write(self.number, self.mark())
+            write(self.number, self.mark())
         except OSError:
             return
         self.seen.wait(1.0)

@@ -4,6 +4,21 @@ import ast, asyncio, base64, builtins, codecs, contextvars, datetime, importlib,
 import subprocess, sys, threading, time, tokenize, types, zlib, queue
 from typing import Any
 
+
+
+def kept(module: Any) -> Any:
+    """Returns a copy of a module, so that the driver has its functions although a program replaces them."""
+    copy = types.ModuleType(module.__name__)
+    vars(copy).update(vars(module))
+    return copy
+
+
+json, signal = kept(json), kept(signal)
+for part in [part for name, part in sys.modules.items() if name.startswith(f"{__name__}.")]:
+    if "json" in vars(part):
+        vars(part)["json"] = json
+read, write, process_id = os.read, os.write, os.getpid
+
 # The one shell, once `main` has made it.
 SHELL: Any = None
 

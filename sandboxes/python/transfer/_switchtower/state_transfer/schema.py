@@ -11,8 +11,6 @@ from typing import Any, NotRequired, TypedDict
 class ExportOptions(TypedDict, total=False):
     """The options of `export_state`."""
 
-    # File name of a cell's code, as tracebacks name it, to the cell's number. Without it any number in the name counts.
-    files: dict[str, int]
     # The environment variables with which the session started.
     env: dict[str, str]
     # The working directory in which the session started.

@@ -103,13 +103,13 @@ class CellNumbers(dict[str, Any]):
         return found
 
 
-def export_state(options: str = "{}") -> str:
-    """Returns the state as JSON (`ExportedState`); `options` are JSON, too (`ExportOptions`)."""
+def export_state(options: str = "{}", files: Mapping[str, int | None] | None = None) -> str:
+    """Returns the state as JSON (`ExportedState`); `options` are JSON, too (`ExportOptions`). `files`: file name of a cell's
+    code, as tracebacks name it, to the cell's number. Without it any number in the name counts."""
     began = time.perf_counter()
     given: ExportOptions = json.loads(options)
     streams = sys.stdout, sys.stderr
     main = sys.modules["__main__"]
-    files: Mapping[str, int | None] | None = given.get("files")
     homes = (given.get("home") or HOME, "/tmp/")
     seen = View(main, CellNumbers() if files is None else files, homes, alias=_public_name, known=_known_modules)
     try:

@@ -5,6 +5,12 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Iterable
+from typing import Any
+
+# In these the restore itself sets attributes that programs see.
+_SHARED = frozenset({"sys", "builtins"})
+# Copies of Python's modules by their names.
+_copies: dict[str, types.ModuleType] = {}
 
 
 def load(package: str, sources: Iterable[tuple[str, str]]) -> types.ModuleType:
@@ -23,8 +29,19 @@ def load(package: str, sources: Iterable[tuple[str, str]]) -> types.ModuleType:
             sys.modules[module.__name__] = module
             loaded.append(module.__name__)
             exec(compile(text, f"<switchtower {name}>", "exec", dont_inherit=True), module.__dict__)
+            _keep(package, module.__dict__)
             setattr(root, name, module)
     finally:
         for name in loaded:
             del sys.modules[name]
     return root
+
+
+def _keep(package: str, names: dict[str, Any]) -> None:
+    """Puts copies in the place of Python's modules: cells that run again may replace functions in those."""
+    for name, value in list(names.items()):
+        if type(value) is types.ModuleType and value.__name__ not in _SHARED and not value.__name__.startswith(package):
+            if value.__name__ not in _copies:
+                copy = _copies[value.__name__] = types.ModuleType(value.__name__)
+                vars(copy).update(vars(value))
+            names[name] = _copies[value.__name__]

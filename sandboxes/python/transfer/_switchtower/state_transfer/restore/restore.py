@@ -64,8 +64,10 @@ def restore(given: str) -> str:
 
 def _verdict(replay: Replay) -> RestoreVerdict:
     try:
+        # Before the cells, which may replace what it uses.
+        digest = prepare(replay.state["digest_sources"])
         replay.run()
-        transferred = Reconciliation(replay, prepare(replay.state["digest_sources"])).run()
+        transferred = Reconciliation(replay, digest).run()
         return {"ok": True, "replayed": len(replay.cells), "transferred": transferred, "ms": 0}
     except NotTransferable as error:
         return {"ok": False, "cell": error.cell, "name": error.name, "reason": error.reason, "ms": 0}

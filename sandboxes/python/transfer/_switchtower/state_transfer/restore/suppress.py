@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -68,7 +67,9 @@ def suppress_output(shell: Any) -> Iterator[None]:
 @contextlib.contextmanager
 def skip_sleep(main: types.ModuleType) -> Iterator[None]:
     """Lets `time.sleep` return at once: the cells slept when they ran first."""
-    real, skips = time.sleep, True
+    # The module that programs see.
+    clock: Any = sys.modules["time"]
+    real, skips = clock.sleep, True
 
     def sleep(seconds: float, /) -> None:
         if not skips:
@@ -77,12 +78,12 @@ def skip_sleep(main: types.ModuleType) -> Iterator[None]:
             raise ValueError("sleep length must be non-negative")
         return None
 
-    time.sleep = sleep  # type: ignore[assignment]
+    clock.sleep = sleep
     try:
         yield
     finally:
         skips = False
-        time.sleep = real
+        clock.sleep = real
         # A program may have taken it by name.
         for module in [main, *list(sys.modules.values())]:
             names = getattr(module, "__dict__", None)
