@@ -7,6 +7,7 @@ use switchtower_contract::{Cell, CellOutcome, Events, Exit, Fault, Kernel, Kerne
 use switchtower_typescript::Imports;
 use tokio::time::{Instant, timeout_at};
 
+use crate::channel::CommandEnd;
 use crate::files;
 use crate::kernel_process::{KernelProcess, Operation, RunEnd};
 use crate::language::HOME;
@@ -16,6 +17,8 @@ use crate::translate;
 
 /// Most bytes that code of Switchtower's own prints.
 const INTERNAL_OUTPUT: u64 = 512 << 20;
+/// The end of a process whose messages cannot be read: it is killed.
+const KILLED: RunEnd = RunEnd::Process(CommandEnd::Signal(9));
 
 /// A kernel: a process of its own in the machine. When it ends, the next cell starts another one, as a notebook does.
 pub(crate) struct MachineKernel {
@@ -26,6 +29,8 @@ pub(crate) struct MachineKernel {
     process: Option<KernelProcess>,
     /// Whether the process has the options.
     has_options: bool,
+    /// Whether a process with the values of cells is gone and no answer has said so.
+    is_state_lost: bool,
 }
 
 /// Interrupts the running code when its future is dropped.
@@ -45,7 +50,7 @@ impl MachineKernel {
         language: Language,
         options: KernelOptions,
     ) -> Result<Self, Fault> {
-        let mut kernel = Self { machine, language, options, process: None, has_options: false };
+        let mut kernel = Self { machine, language, options, process: None, has_options: false, is_state_lost: false };
         kernel.ensure_started().await?;
         Ok(kernel)
     }
@@ -99,6 +104,11 @@ impl Kernel for MachineKernel {
         };
         let late = || Fault::Unavailable { reason: "the kernel was not ready in time".to_owned() };
         timeout_at(deadline, ready).await.unwrap_or_else(|_| Err(late()))?;
+        if std::mem::take(&mut self.is_state_lost) {
+            // The cell would miss the names of those before it.
+            let outcome = self.machine.outcome(KILLED, &before, false, None);
+            return Ok(CellOutcome { outcome, changes: Vec::new(), tape: None, alive: false });
+        }
         let mut output = RunOutput::new(events, limits.output);
         let source = match translate::code(self.language, &cell.source, Imports::All) {
             Ok(source) => source,
@@ -117,7 +127,11 @@ impl Kernel for MachineKernel {
             stdin: cell.stdin.as_deref(),
             options: options.as_ref(),
         };
-        let end = self.execute(&operation, deadline, &mut output).await?;
+        let (end, alive) = match self.execute(&operation, deadline, &mut output).await {
+            // The program broke what its kernel says to the host. That a new process starts shows that the machine is there.
+            Err(Fault::Lost { .. }) if self.ensure_started().await.is_ok() => (KILLED, false),
+            end => (end?, self.process.is_some()),
+        };
         if self.language == Language::Bash {
             // As E2B's kernel, which sends whole lines.
             output.end_line().await;
@@ -125,7 +139,7 @@ impl Kernel for MachineKernel {
         let truncated = output.finish().await;
         let outcome = self.machine.outcome(end, &before, truncated, output.unmet_need());
         // Without its process, the state is gone.
-        Ok(CellOutcome { outcome, changes: Vec::new(), tape: None, alive: self.process.is_some() })
+        Ok(CellOutcome { outcome, changes: Vec::new(), tape: None, alive })
     }
 
     async fn run_internal(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
@@ -151,6 +165,7 @@ impl Kernel for MachineKernel {
             end
         };
         let (end, (text, failure)) = tokio::join!(run, printed);
+        self.is_state_lost |= self.process.is_none();
         match (end?, failure) {
             (RunEnd::Code(_), None) => Ok(text),
             (RunEnd::Code(_), Some(failure)) => {
@@ -166,6 +181,7 @@ impl Kernel for MachineKernel {
 
     async fn restart(&mut self) -> Result<(), Fault> {
         self.process = None;
+        self.is_state_lost = false;
         self.ensure_started().await
     }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use http::Request;
-use switchtower_contract::{Kernel, KernelOptions, Language};
+use switchtower_contract::{Cell, Events, Exit, Kernel, KernelOptions, Language, Limits};
 
-use crate::harness::all_runtimes;
+use crate::harness::{all_runtimes, built_in};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_written_file_is_read_again() {
@@ -48,4 +48,26 @@ async fn a_machine_knows_of_processes_that_a_kernel_has_left_running_and_does_no
         assert!(!run(&mut kernel, "import sys; sys.left.kill(); sys.left.wait()").await, "{}", tested.runtime);
         assert!(run(&mut kernel, "import os, time; os.fork() or time.sleep(1000)").await, "{}", tested.runtime);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kernel_whose_program_broke_what_it_says_to_the_host_ends_with_the_cell() {
+    let Some(tested) = built_in().await else { return };
+    let machine = tested.open().await;
+    let mut kernel = machine.machine.open_kernel(Language::Python, &KernelOptions::default()).await.unwrap();
+    let run = async |kernel: &mut Box<dyn Kernel>, source: &str| {
+        let cell = Cell { source: source.to_owned(), number: 1, ..Cell::default() };
+        let (events, _from) = Events::channel();
+        let ran = kernel.run(&cell, &Limits::default(), &events).await.unwrap();
+        (ran.outcome.exit, ran.alive)
+    };
+    assert_eq!(run(&mut kernel, "x = 1").await, (Exit::Finished(0), true));
+    let disturb = "import os, stat\nfor n in range(1000, 1010):\n    try:\n        if stat.S_ISSOCK(os.fstat(n).st_mode): \
+                   os.write(n, b'no message\\n')\n    except OSError: pass";
+    assert_eq!(run(&mut kernel, disturb).await, (Exit::Killed, false));
+    // Code of Switchtower's own that ends the process tells nobody: the next cell does.
+    assert_eq!(run(&mut kernel, "x = 1").await, (Exit::Finished(0), true));
+    kernel.run_internal("import os\nos._exit(1)", Duration::from_secs(60)).await.unwrap_err();
+    assert_eq!(run(&mut kernel, "x").await, (Exit::Killed, false));
+    assert_eq!(run(&mut kernel, "x = 1").await, (Exit::Finished(0), true));
 }
