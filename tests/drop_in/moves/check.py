@@ -139,7 +139,8 @@ def local(case):
     process_info = sys.modules["_switchtower.process_info"] = types.ModuleType("_switchtower.process_info")
     process_info.GIVEN = {}
     package.process_info = process_info
-    export_state = importlib.import_module("_switchtower.state_transfer.export.state").export_state
+    state = importlib.import_module("_switchtower.state_transfer.export.state")
+    state.remember_modules()
     importlib.import_module("_switchtower.own_modules").keep()
     environment = dict(os.environ)
     book = Notebook(lambda number, code: f"<cell {number}>")
@@ -157,14 +158,14 @@ def local(case):
         cell["raised"] = ended[-1]["raised"] is not None
     before = dict(book.user_ns)
     began = time.perf_counter()
-    state = export_state(json.dumps({"env": environment, "home": HOME, "max_bytes": 4 << 20}))
+    exported = state.export_state(json.dumps({"env": environment, "home": HOME, "max_bytes": 4 << 20}))
     took = time.perf_counter() - began
     assert list(before) == list(book.user_ns) and all(before[k] is book.user_ns[k] for k in before), "disturbed"
     shutil.rmtree(WORK + "/" + case["case"], ignore_errors=True)
     shutil.copytree(HOME, WORK + "/" + case["case"])
-    data = {"cells": cells, "state": json.loads(state), "time_limit_s": 20, "home": HOME, "files_in_use": False}
+    data = {"cells": cells, "state": json.loads(exported), "time_limit_s": 20, "home": HOME, "files_in_use": False}
     return {"data": data, "ended": ended, "ms": took * 1000, "check": observe(book.run_cell, check["code"]),
-            "size": len(state)}
+            "size": len(exported)}
 
 
 def guest(binary, case):

@@ -11,7 +11,7 @@ import gc
 import hashlib
 import pickle
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from .view import View
@@ -21,6 +21,8 @@ ATOMS = frozenset({int, bool, float, str, bytes, type(None)})
 _PLAIN = ATOMS | {list, dict, tuple}
 _DEEPEST = 40  # the C pickler recurses, and looks for cycles from 50 on
 _WIDEST = 20_000_000  # values in one tree of plain data
+# A program holds no more numbers of open files together with other plain values.
+_FEW = 8
 # How often tuples that were met before are encoded in full, in one digest.
 _REPEATED_TUPLES = 200_000
 
@@ -92,7 +94,7 @@ class Encoder:
 
     def encode_alone(self, key: str, value: Any) -> Encoder:
         """Encodes a root that shares with no other one. Returns this encoder."""
-        containers = _containers_of_plain(value)
+        containers = _containers_of_plain(value) if not self.view.descriptors else None
         if containers is None:
             self.encode_root(key, value)
         else:
@@ -186,7 +188,15 @@ class Encoder:
             self._tuples.add(id(value))
             self.view.kept.append(value)
         self.write(b"t%d;" % len(value))
-        self.stack.extend(reversed(value))
+        if not self.view.descriptors or self.may_hold_descriptors(value):
+            self.stack.extend(reversed(value))
+
+    def may_hold_descriptors(self, values: Collection[Any]) -> bool:
+        """Returns whether numbers of open files are looked for here. Many plain values are data, unless all are such numbers."""
+        numbers = self.view.descriptors
+        return bool(numbers) and (
+            len(values) <= _FEW or not set(map(type, values)) <= ATOMS or numbers.issuperset(values)
+        )
 
     def sort(self, values: Iterable[Any]) -> list[Any]:
         """Returns a set's elements in an order that does not depend on hashes."""

@@ -129,6 +129,8 @@ class Table:
     def __init__(self, view: View) -> None:
         self._view = view
         self.by_type = dict(_BY_TYPE)
+        if view.descriptors:
+            self.by_type[int] = values.encode_descriptor
         self.shared = _SHARED | {encode_form}
 
     def choose(self, value: Any) -> Encode:

@@ -121,14 +121,14 @@ def _parts_of_loop(value: Any) -> Parts | None:
     # The loop of a replay ends with it.
     if value.is_closed() or hasattr(value, "is_of_replay"):
         return True, False, ()
-    of_kernel = hasattr(value, "is_of_kernel") or value is _loop_of_kernel()
+    of_kernel = hasattr(value, "is_of_kernel") or value is loop_of_kernel()
     if not of_kernel and (value.is_running() or value._ready or value._scheduled or value._default_executor):
         return None
     handlers = value.get_exception_handler(), value.get_task_factory()
     return False, of_kernel, (value.get_debug(), value.slow_callback_duration, *handlers)
 
 
-def _loop_of_kernel() -> Any:
+def loop_of_kernel() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some versions warn where there is none
         try:
@@ -144,7 +144,7 @@ def _attributes_of_loop(value: Any) -> dict[str, Any]:
 
 def make_loop(is_closed: bool, of_kernel: bool, settings: Parts) -> Any:
     """Returns the kernel's event loop, or another one."""
-    made: Any = (_loop_of_kernel() if of_kernel else None) or asyncio.new_event_loop()
+    made: Any = (loop_of_kernel() if of_kernel else None) or asyncio.new_event_loop()
     if is_closed:
         made.close()
         return made

@@ -21,6 +21,14 @@ def encode_int(encoder: Encoder, value: int) -> None:
     encoder.write(b"i%x;" % value)
 
 
+def encode_descriptor(encoder: Encoder, value: int) -> None:
+    """Encodes a number that may be that of an open file."""
+    if value in encoder.view.descriptors:
+        encoder.write_opaque(value, "the number of an open file")
+    else:
+        encode_int(encoder, value)
+
+
 def encode_float(encoder: Encoder, value: float) -> None:
     encoder.write(b"n" + (struct.pack(">d", value) if value == value else b"nan"))
 
@@ -37,7 +45,7 @@ def encode_bytes(encoder: Encoder, value: bytes) -> None:
 
 
 def encode_list(encoder: Encoder, value: list[Any]) -> None:
-    if set(map(type, value)) <= ATOMS:
+    if set(map(type, value)) <= ATOMS and not encoder.may_hold_descriptors(value):
         encoder.write(b"L")
         encoder.write_pickle(value)
     else:
@@ -46,7 +54,8 @@ def encode_list(encoder: Encoder, value: list[Any]) -> None:
 
 
 def encode_dict(encoder: Encoder, value: dict[Any, Any]) -> None:
-    if set(map(type, value)) <= ATOMS and set(map(type, dict.values(value))) <= ATOMS and type(value) is dict:
+    is_plain = set(map(type, value)) <= ATOMS and set(map(type, dict.values(value))) <= ATOMS and type(value) is dict
+    if is_plain and not encoder.may_hold_descriptors(dict.values(value)):
         encoder.write(b"D")
         encoder.write_pickle(value)
     else:
@@ -58,7 +67,8 @@ def encode_dict(encoder: Encoder, value: dict[Any, Any]) -> None:
 
 def encode_set(encoder: Encoder, value: set[Any] | frozenset[Any]) -> None:
     encoder.write((b"s%d;" if isinstance(value, set) else b"z%d;") % len(value))
-    encoder.push(encoder.sort(value))
+    if not encoder.view.descriptors or encoder.may_hold_descriptors(value):
+        encoder.push(encoder.sort(value))
 
 
 def encode_enum_member(encoder: Encoder, value: Any) -> None:

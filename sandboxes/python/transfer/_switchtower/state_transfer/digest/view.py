@@ -43,6 +43,8 @@ class View:
         self.streams = {id(getattr(sys, name)): name for name in _STREAMS}
         self._baseline = baseline
         self.layouts: dict[type, Any] = {}
+        # Numbers that are those of open files, while names that lead to one are looked for.
+        self.descriptors: frozenset[int] = frozenset()
         # How values are encoded, once some were.
         self.encodings: Any = None
         # Objects made while encoding: as long as they live, nothing else has their ids.

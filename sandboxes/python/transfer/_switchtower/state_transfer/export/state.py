@@ -36,7 +36,7 @@ from ..digest import (
     view,
 )
 from ..digest.view import View
-from . import pickled, settings
+from . import descriptors, pickled, settings
 
 if TYPE_CHECKING:
     from ..schema import ExportedState, ExportOptions, Group
@@ -77,11 +77,14 @@ _DIGEST_SOURCES = [
 _REPLACED = "builtins io os time random socket subprocess threading asyncio posix shutil select multiprocessing".split()
 
 _known_modules = frozenset(sys.modules)
+_known_descriptors = frozenset[int]()
 
 
 def remember_modules() -> None:
-    """Notes which modules are imported by now: they are no program's."""
+    """Notes which modules are imported and which descriptors open by now: they are no program's."""
+    global _known_descriptors
     set_known_modules(sys.modules)
+    _known_descriptors = descriptors.open_descriptors()
     export_state()
 
 
@@ -130,6 +133,7 @@ def export_state(options: str = "{}", files: Mapping[str, int | None] | None = N
 
 
 def _groups(seen: View, roots: Mapping[str, Any], max_bytes: int) -> list[Group]:
+    numbers = descriptors.named_descriptors(seen, roots, _known_descriptors)
     encoders = groups.encode_each(seen, roots)
     exported: list[Group] = []
     left = max_bytes
@@ -144,6 +148,9 @@ def _groups(seen: View, roots: Mapping[str, Any], max_bytes: int) -> list[Group]
         together.note_shared_views()
         lossy.update(together.lossy)
         entry: Group = {"names": names, "digest": together.digest(), "opaque": opaque}
+        for name in numbers.intersection(names):
+            # What another kernel has is never the same.
+            entry["digest"] = opaque[name] = lossy[name] = descriptors.WHAT
         if together.library:
             entry["loose_digest"] = groups.encode_together(seen, members, loose=True).digest()
         if lossy:
