@@ -25,6 +25,7 @@ const RESTORE: &Sources = &[
     ("settings", source!("/restore/settings.py")),
     ("taint", source!("/restore/taint.py")),
     ("prediction", source!("/restore/prediction.py")),
+    ("holders", source!("/restore/holders.py")),
     ("reconcile", source!("/restore/reconcile.py")),
     ("restore", source!("/restore/restore.py")),
 ];

@@ -6,10 +6,11 @@ import base64
 import io
 import pickle
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import NotTransferable
+from .holders import held_by_libraries
 from .prediction import bare, describe_opaque, is_never_named
 from .settings import apply_settings
 from .taint import PLAIN_TYPES, TaintAnalysis
@@ -46,6 +47,8 @@ class Reconciliation:
         baseline = replay.baseline - self._keys
         self._view = digest.view.View(replay.main, replay.files, homes, baseline, known=replay.modules)
         self._analysis: TaintAnalysis | None = None
+        # Of the roots as they were last compared.
+        self._encoders: dict[str, Any] = {}
 
     def run(self) -> list[str]:
         """Returns the names that were overwritten. Raises `NotTransferable` where one can be neither."""
@@ -57,24 +60,58 @@ class Reconciliation:
         different = self._different(roots)
         differing = {name for group in different for name in group["names"]}
         self._check_modules(differing)
-        transferred: list[str] = []
-        for group in self._groups:
-            if group not in different and not self._is_doubtful(group, differing):
-                continue
+        wrong = [group for group in self._groups if group in different or self._is_doubtful(group, differing)]
+        self._check_holders(wrong)
+        overwritten = self._overwrite_all(wrong)
+        if overwritten:
+            overwritten += self._overwrite_others(overwritten)
+        apply_settings(self._state["settings"], self._replay)
+        return [name for group in overwritten for name in group["names"]]
+
+    def _overwrite_all(self, groups: Iterable[Group]) -> list[Group]:
+        """Returns the groups that have the exported values now: all but those that no cell can miss."""
+        overwritten = []
+        for group in groups:
             try:
-                transferred += self._overwrite(group)
+                self._overwrite(group)
+                overwritten.append(group)
             except NotTransferable:
                 if not all(name.startswith("Out[") or self._is_never_named(name) for name in group["names"]):
                     raise
                 for name in group["names"]:  # a cell that uses it gets a NameError
                     self._unbind(name)
-        apply_settings(self._state["settings"], self._replay)
-        return transferred
+        return overwritten
+
+    def _overwrite_others(self, overwritten: list[Group]) -> list[Group]:
+        """Returns groups that the rebuilding of these has changed: a `__setstate__` of the program may count its calls."""
+        roots = self._view.roots()
+        changed = [group for group in self._different(roots) if group not in overwritten]
+        others = self._overwrite_all(group for group in changed if all(name in roots for name in group["names"]))
+        if others:
+            again = [group for group in self._different(self._view.roots()) if group in others]
+            for group in again:
+                self._give_up(group, "what was rebuilt there changes it")
+        return others
+
+    def _check_holders(self, groups: Iterable[Group]) -> None:
+        """Raises `NotTransferable` where what is to be overwritten is held by a library too, which would keep the old one."""
+        places: dict[int, str] = {}
+        for group in groups:
+            for name in group["names"]:
+                if name in self._encoders:
+                    places.update(dict.fromkeys(self._encoders[name].memo, name))
+        if not places:
+            return
+        for holder, value in held_by_libraries(self._view, places):
+            name = places[id(value)]
+            number = self._analyse(set()).bound.get(bare(name))
+            reason = f"{holder} holds it too, and running the cells again gave another value, which cannot be exchanged there"
+            raise NotTransferable(reason, number, name)
 
     def _different(self, roots: Mapping[str, Any]) -> list[Group]:
         """Returns the groups that came out other than they were exported."""
         groups, found = self._digest.groups, []
-        encoders = groups.encode_each(self._view, roots)
+        encoders = self._encoders = groups.encode_each(self._view, roots)
         home = {name: at for at, group in enumerate(self._groups) for name in group["names"]}
         mixed: set[int] = set()
         for keys in groups.group(encoders):
@@ -126,8 +163,8 @@ class Reconciliation:
             for number, reason in self._analyse(differing).unchecked:
                 raise NotTransferable(f"{reason}; that can be neither replayed nor transferred", number)
 
-    def _overwrite(self, group: Group) -> list[str]:
-        """Returns the group's names, which have the exported values now."""
+    def _overwrite(self, group: Group) -> None:
+        """Gives the group's names the exported values."""
         if "pickled" not in group:
             self._give_up(group, group.get("reason") or "it cannot be transferred")
         names = group["names"]
@@ -155,7 +192,6 @@ class Reconciliation:
             loose = group.get("loose_digest")
             if loose is None or encode(self._view, roots, loose=True).digest() != loose:
                 self._give_up(group, "it came out different when it was rebuilt there")
-        return names
 
     def _set_class(self, key: str, attributes: Mapping[str, Any]) -> None:
         place, name = self._view.place(key)
