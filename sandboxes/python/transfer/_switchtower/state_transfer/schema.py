@@ -40,6 +40,8 @@ class Settings(TypedDict):
     int_max_str_digits: int
     # The working directory, where it is another than the session's.
     folder: NotRequired[str]
+    # Seconds until the timer rings that `signal.alarm` sets, and from then on.
+    timer: NotRequired[list[float]]
     # Environment variables that were set, and names of those that were removed.
     environment: NotRequired[dict[str, str]]
     environment_removed: NotRequired[list[str]]

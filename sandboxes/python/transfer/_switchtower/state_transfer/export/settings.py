@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import pickle
+import signal
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,10 @@ def export_settings(start: Mapping[str, str] | None, home: str | None) -> Settin
         # Pythons that were not mended have no limit.
         "int_max_str_digits": sys.get_int_max_str_digits() if hasattr(sys, "get_int_max_str_digits") else 0,
     }
+    if hasattr(signal, "getitimer"):
+        rings, interval = signal.getitimer(signal.ITIMER_REAL)
+        if rings:
+            settings["timer"] = [rings, interval]
     folder = os.getcwd()
     if home is not None and folder != home:
         settings["folder"] = folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import pickle
+import signal
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ def apply_settings(settings: Settings, replay: Replay) -> None:
     if os.getcwd() != folder:
         os.makedirs(folder, exist_ok=True)
         os.chdir(folder)
+    if "timer" in settings:
+        signal.setitimer(signal.ITIMER_REAL, *settings["timer"])
     if settings.get("random_state") and "random" in sys.modules:
         state = pickle.loads(base64.b64decode(settings["random_state"]))
         if sys.modules["random"].getstate() != state:
