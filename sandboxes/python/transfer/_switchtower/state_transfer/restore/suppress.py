@@ -13,7 +13,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from .errors import TimeUp
+from .errors import NotTransferable, TimeUp
 
 _MISSING = object()
 
@@ -23,7 +23,7 @@ def suppress_output(shell: Any) -> Iterator[None]:
     """Drops what cells print. The streams themselves stay: programs keep them, loggers above all."""
     streams = (sys.stdout, sys.stderr)
     replaced: list[tuple[Any, str, Any]] = []
-    hooks = sys.displayhook, sys.excepthook
+    display = sys.displayhook
 
     def put(owner: Any, name: str, new: Any) -> None:
         old = vars(owner).get(name, _MISSING) if hasattr(owner, "__dict__") else _MISSING
@@ -55,13 +55,19 @@ def suppress_output(shell: Any) -> Iterator[None]:
         for number, old in descriptors:
             os.dup2(old, number)
             os.close(old)
+        replaced_streams = [name for name, own in zip(("stdout", "stderr"), streams) if getattr(sys, name) is not own]
         sys.stdout, sys.stderr = streams
-        sys.displayhook, sys.excepthook = hooks
+        sys.displayhook = display
         for owner, name, old in reversed(replaced):
             if old is _MISSING:
                 delattr(owner, name)
             else:
                 setattr(owner, name, old)
+    if replaced_streams:
+        # The verdict is printed, so a stream that the program put there cannot stay.
+        raise NotTransferable(
+            f"the cells put another stream in the place of sys.{replaced_streams[0]}, which cannot be transferred"
+        )
 
 
 @contextlib.contextmanager
