@@ -54,12 +54,17 @@ def encode_function(encoder: Encoder, value: Any) -> None:
 
 def encode_class(encoder: Encoder, value: type) -> None:
     """Encodes a class by its name where it has one."""
-    if encoder.view.modules.get(value.__module__) is None:
+    if not _is_programs(encoder.view, value):
         encode_name(encoder, value)
     elif (name := encoder.view.named(value)) is not None:
         encoder.write(b"c%s;" % name.encode())
     else:
         encode_contents(encoder, Contents(value))
+
+
+def _is_programs(view: View, kind: type) -> bool:
+    """Returns whether a class is the program's. One that `types.new_class` made has that module's name."""
+    return kind.__module__ in view.modules or kind.__module__ == "types" and not hasattr(types, kind.__name__)
 
 
 def encode_contents(encoder: Encoder, wrapped: Contents) -> None:
@@ -70,7 +75,7 @@ def encode_contents(encoder: Encoder, wrapped: Contents) -> None:
         encoder.write(b"@%d;" % number)
         return
     if isinstance(value, type):
-        if encoder.view.modules.get(value.__module__) is None:
+        if not _is_programs(encoder.view, value):
             encode_name(encoder, value)
         else:
             encoder.memo[id(value)] = len(encoder.memo)
@@ -88,7 +93,18 @@ def encode_contents(encoder: Encoder, wrapped: Contents) -> None:
         if linecache.getline(code.co_filename, code.co_firstlineno).count("lambda") > 1:
             encoder.opaque.setdefault(encoder.key, "a lambda that shares its line with another one")
             encoder.lossy.setdefault(encoder.key, "a lambda that shares its line with another one")
-    encoder.push(_parts_of_function(value))
+    parts = _parts_of_function(value)
+    if not encoder.view.is_own_namespace(value.__globals__):
+        encoder.lossy.setdefault(encoder.key, "a function with names of its own")
+        parts += _used_names(value)
+    encoder.push(parts)
+
+
+def _used_names(function: Any) -> list[Any]:
+    """Returns what a function finds under the names that it uses, where nothing else leads to these."""
+    names = function.__globals__
+    used = sorted(_names_in(function.__code__) & names.keys() - {"__builtins__"})
+    return [part for name in used for part in (Marker(name.encode()), names[name])]
 
 
 def _parts_of_function(value: Any) -> list[Any]:
@@ -132,9 +148,7 @@ def _encode_function_of_text(encoder: Encoder, value: Any) -> None:
     encoder.write_opaque(value, what, f"{value.__qualname__} {sorted(names)} {constants}".encode("utf-8", "replace"))
     parts = _parts_of_function(value)
     if not encoder.view.is_namespace(value.__globals__):
-        # Nothing else leads to these.
-        used = sorted(names & value.__globals__.keys() - {"__builtins__"})
-        parts += [part for name in used for part in (Marker(name.encode()), value.__globals__[name])]
+        parts += _used_names(value)
     encoder.push(parts)
 
 
@@ -287,7 +301,10 @@ def own_parts(view: View, kind: type, name: str, inside: Any) -> list[Any] | Non
     if isinstance(inside, types.FunctionType):
         while not view.wrote(inside) and isinstance(getattr(inside, "__wrapped__", None), types.FunctionType):
             inside = inside.__wrapped__  # type: ignore[attr-defined]
-        return [Contents(inside)] if view.wrote(inside) or _is_of_programs_text(view, kind, name, inside) else None
+        if view.wrote(inside) or _is_of_programs_text(view, kind, name, inside):
+            return [Contents(inside)]
+        # Libraries make methods of text, for classes of data, with defaults that are the program's.
+        return [inside.__defaults__] if view.is_made_of_text(inside) and inside.__defaults__ else None
     if isinstance(inside, type):
         return [Contents(inside)]
     if name.startswith("__") and name.endswith("__") or type(inside) in (*_SLOT, _BUILTIN):

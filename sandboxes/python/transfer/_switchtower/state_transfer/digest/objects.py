@@ -31,6 +31,8 @@ class ClassLayout:
             and base.__module__ == "builtins"
             for base in bases
         )
+        # Whether a class of the program's is among them, so that its objects may have attributes that a library knows nothing of.
+        self.is_own = any(base.__module__ in view.modules for base in bases)
         self.content = next((base for base in _WITH_CONTENT if base in bases), None)
         self.slots = [
             (name.encode(), slot)
@@ -53,7 +55,7 @@ def encode_object(encoder: Encoder, value: Any) -> None:
     elif layout.visible:
         _encode_visible(encoder, value, layout)
     else:
-        _encode_reduced(encoder, value)
+        _encode_reduced(encoder, value, layout)
 
 
 def _encode_visible(encoder: Encoder, value: Any, layout: ClassLayout) -> None:
@@ -96,9 +98,9 @@ def _parts_of_exception(encoder: Encoder, error: BaseException) -> list[Any]:
     return [Marker(b"raised"), list(error.args), error.__cause__, error.__context__, error.__suppress_context__]
 
 
-def _encode_reduced(encoder: Encoder, value: Any) -> None:
-    """Encodes a library's object by what `__reduce_ex__` returns."""
-    if encoder.loose:
+def _encode_reduced(encoder: Encoder, value: Any, layout: ClassLayout) -> None:
+    """Encodes a library's object by what `__reduce_ex__` returns, and what the program set in one of a class of its own."""
+    if encoder.loose and not layout.is_own:
         encoder.push([Marker(b"library"), type(value)])
         return
     encoder.library = True
@@ -113,7 +115,26 @@ def _encode_reduced(encoder: Encoder, value: Any) -> None:
         return
     encoder.view.kept.append(parts)
     call, arguments, state, items, pairs = (*parts, None, None, None)[:5]
-    encoder.push([Marker(b"R"), call, arguments, state, items and list(items), pairs and [list(p) for p in pairs]])
+    own: list[Any] = []
+    if state is None and layout.is_own:
+        own = [Marker(b"own"), _attributes(value, layout)]
+        encoder.view.kept.append(own)
+    if encoder.loose:
+        encoder.push([Marker(b"library"), type(value), *own])
+        return
+    pairs = pairs and [list(pair) for pair in pairs]
+    encoder.push([Marker(b"R"), call, arguments, state, items and list(items), pairs, *own])
+
+
+def _attributes(value: Any, layout: ClassLayout) -> dict[str, Any]:
+    """Returns what is in the slots and the dictionary of an object."""
+    found = dict(object.__getattribute__(value, "__dict__")) if layout.has_dict else {}
+    for name, slot in layout.slots:
+        try:
+            found[name.decode()] = slot.__get__(value)
+        except AttributeError:
+            pass
+    return found
 
 
 def encode_suspended(encoder: Encoder, value: Any) -> None:

@@ -119,6 +119,13 @@ class View:
         """Returns whether a dictionary is that of a module of the program's."""
         return id(names) in self._namespaces
 
+    def is_own_namespace(self, names: dict[str, Any]) -> bool:
+        """Returns whether a dictionary is that of any module, or of one that was loaded from a file and not registered."""
+        home = sys.modules.get(names.get("__name__", ""))
+        return (
+            self.is_namespace(names) or getattr(home, "__dict__", None) is names or self._is_own(names.get("__file__"))
+        )
+
     def is_made_of_text(self, function: Any) -> bool:
         """Returns whether a function was made by `exec` or `eval`, in a module of the program or in no module at all."""
         file, names = function.__code__.co_filename, function.__globals__
@@ -126,7 +133,7 @@ class View:
             return False
         if self.is_namespace(names):
             return True
-        home = sys.modules.get(names.get("__name__"))
+        home = sys.modules.get(names.get("__name__", ""))
         return getattr(home, "__dict__", None) is not names and not is_found(function)
 
     def is_made(self, module: types.ModuleType) -> bool:

@@ -33,6 +33,8 @@ _SETTERS = {
 }
 
 
+# What of a module is transferred.
+_TRANSFERRED = ("os.environ",)
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -177,6 +179,11 @@ class TaintAnalysis:
             if isinstance(part, ast.Attribute) and isinstance(part.ctx, (ast.Store, ast.Del)):
                 if isinstance(part.value, ast.Name) and part.value.id in self._modules:
                     return f"{part.value.id}.{part.attr}"
+                if (within := self._inside_module(part.value)) is not None:
+                    return within
+            elif isinstance(part, ast.Subscript) and isinstance(part.ctx, (ast.Store, ast.Del)):
+                if (within := self._inside_module(part.value)) is not None:
+                    return within
             elif isinstance(part, ast.Call):
                 call = part.func
                 if isinstance(call, ast.Attribute) and isinstance(call.value, ast.Name):
@@ -186,6 +193,17 @@ class TaintAnalysis:
                     if isinstance(part.args[0], ast.Name) and part.args[0].id in self._modules:
                         return f"an attribute of {part.args[0].id}"
         return None
+
+    def _inside_module(self, node: ast.expr) -> str | None:
+        """Returns what an expression like `mod.kind` or `mod.table["a"]` leads to in a module, if that is not transferred."""
+        path = ""
+        while isinstance(node, (ast.Attribute, ast.Subscript)):
+            if isinstance(node, ast.Attribute):
+                path = f".{node.attr}{path}"
+            node = node.value
+        if not isinstance(node, ast.Name) or node.id not in self._modules or not path:
+            return None
+        return None if (found := node.id + path) in _TRANSFERRED else f"something in {found}"
 
     def _note_unchecked(self, number: int, tree: ast.Module) -> None:
         """Notes what a cell that is not run again may have changed in modules, where nothing is compared."""
