@@ -18,8 +18,8 @@ use super::harness::TestHarness;
 /// A session: its cells, and the expected result of a move before the last of them.
 struct Case {
     cells: Vec<String>,
-    /// The cell that prevents the move, and words of the reason; `None`: it moves.
-    fails: Option<(u32, String)>,
+    /// The cell that prevents the move, if the reason names one, and words of the reason; `None`: it moves.
+    fails: Option<(Option<u32>, String)>,
 }
 
 fn cases() -> BTreeMap<String, Case> {
@@ -36,7 +36,7 @@ fn cases() -> BTreeMap<String, Case> {
             let (head, cells) = text.split_once("# %%\n").unwrap();
             let fails = head.lines().find_map(|line| line.strip_prefix("# fails: cell ")).map(|expected| {
                 let (cell, words) = expected.split_once(": ").unwrap();
-                (cell.parse().unwrap(), words.to_owned())
+                ((cell != "None").then(|| cell.parse().unwrap()), words.to_owned())
             });
             let cells = cells.split("# %%\n").map(str::to_owned).collect();
             (path.file_stem().unwrap().to_string_lossy().into_owned(), Case { cells, fails })
@@ -103,7 +103,7 @@ async fn preview(session: &Session, source: &str) -> CellResult {
              value = last and eval(compile(last, '<preview>', 'eval'), globals())\n        \
              if value is not None: display(value)\n    except BaseException as error:\n        \
              print('\\x02', type(error).__name__, '\\x02', error, sep='', end='')\n    \
-         print({}, flush=True)\n    while True: pass\nimport sys\n_preview({})",
+         import sys\n    print({}, flush=True, file=sys.__stdout__)\n    while True: pass\nimport sys\n_preview({})",
         json!(END),
         json!(source)
     );
@@ -155,10 +155,11 @@ async fn check(sessions: &Sessions, case: &Case) -> Result<(), String> {
         }
         (Some((cell, words)), Err(error)) => {
             let error = error.to_string();
-            let named = error.contains(&format!("cell {cell} ")) && error.contains(words.as_str());
+            let is_named = cell.is_none_or(|cell| error.contains(&format!("cell {cell} ")));
+            let named = is_named && error.contains(words.as_str());
             let stays = run(&session, "1 + 1").await;
             match stays {
-                _ if !named => Err(format!("cell {cell} and {words:?} are not in {error:?}")),
+                _ if !named => Err(format!("cell {cell:?} and {words:?} are not in {error:?}")),
                 Ok((_, tier)) if tier == "wasm" => Ok(()),
                 other => Err(format!("the session does not go on: {other:?}")),
             }
