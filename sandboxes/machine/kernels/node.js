@@ -499,21 +499,41 @@ for (const [name, value] of Object.entries({
 const MODULE = /Cannot use import statement outside a module|Unexpected token 'export'|Cannot use 'import\.meta' outside a module|await is only valid in async functions|Unexpected reserved word|Identifier '(module|exports|require|__filename|__dirname)' has already been declared/
 let programLine = /$^/
 
-function isModule(source) {
-  try {
-    new vm.Script(Module.wrap(source.replace(/^#!.*/, '')))
-    return false
-  } catch (error) {
-    return MODULE.test(error.message)
+// Returns how a program runs: 'module', or 'script' as node runs a file; 'waiting' is a script that awaits at its top level.
+function kindOf(source) {
+  const text = source.replace(/^#!.*/, '')
+  const compiles = (wrapped) => {
+    try {
+      new vm.Script(wrapped)
+      return true
+    } catch (error) {
+      return error.message
+    }
   }
+  const asScript = compiles(Module.wrap(text))
+  if (asScript === true) return 'script'
+  if (compiles(Module.wrap(waiting(text))) === true) return 'waiting'
+  return MODULE.test(asScript) ? 'module' : 'script'
+}
+
+// Makes an asynchronous function of a script, on the lines that it has.
+const waiting = (source) => `(async () => {${source}\n})().catch((error) => process.nextTick(() => { throw error }))`
+
+// Lets a program require its modules in TypeScript, which the host has translated. Imports of them name files that it has written.
+function useModules(modules) {
+  if (modules === undefined) return
+  const load = (module, file) => module._compile(modules[file] ?? fs.readFileSync(file, 'utf8'), file)
+  for (const ending of ['.ts', '.cts']) Module._extensions[ending] = load
 }
 
 // Runs a program as node runs its file. The end of the program is that of the process.
-function runProgram({ source, stdin, env }) {
+function runProgram({ source, stdin, env, modules }) {
   Object.assign(process.env, env)
   giveInput(stdin)
+  useModules(modules)
   delete globalThis.$$
-  const file = write(source, isModule(source) ? '.mjs' : '.cjs')
+  const kind = kindOf(source)
+  const file = write(kind === 'waiting' ? waiting(source.replace(/^#!.*/, '')) : source, kind === 'module' ? '.mjs' : '.cjs')
   programLine = new RegExp(`${file.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}:(\\d+)`)
   socket.unref()
   unwatch()

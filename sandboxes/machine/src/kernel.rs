@@ -13,7 +13,7 @@ use crate::kernel_process::{KernelProcess, Operation, RunEnd};
 use crate::language::HOME;
 use crate::output::RunOutput;
 use crate::shared::SharedInstance;
-use crate::translate;
+use crate::translate::Code;
 
 /// Most bytes that code of Switchtower's own prints.
 const INTERNAL_OUTPUT: u64 = 512 << 20;
@@ -110,14 +110,16 @@ impl Kernel for MachineKernel {
             return Ok(CellOutcome { outcome, changes: Vec::new(), tape: None, alive: false });
         }
         let mut output = RunOutput::new(events, limits.output);
-        let source = match translate::code(self.language, &cell.source, Imports::All) {
-            Ok(source) => source,
+        let code = match Code::of(self.language, &cell.source, Imports::All) {
+            Ok(code) => code,
             Err(failure) => {
                 output.fail(failure).await;
                 let outcome = self.machine.outcome(RunEnd::Code(Exit::Raised), &before, false, None);
                 return Ok(CellOutcome { outcome, changes: Vec::new(), tape: None, alive: true });
             }
         };
+        let source = code.text().to_owned();
+        output.set_translated(code.into_translated());
         let options = (!self.has_options).then(|| self.options.clone());
         self.has_options = true;
         let operation = Operation::Cell {

@@ -46,6 +46,9 @@ pub(crate) enum Operation<'a> {
         source: &'a str,
         stdin: Option<&'a str>,
         env: Option<&'a BTreeMap<String, String>>,
+        /// What its modules in TypeScript are in JavaScript, by their paths.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        modules: &'a BTreeMap<String, String>,
     },
     Internal {
         code: &'a str,

@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use switchtower_contract::{Event, Events, Failure, MimeBundle, Need};
+use switchtower_typescript::Translated;
 use switchtower_worker::output::{OutputBuffer, StdStream};
+
+use crate::translate;
 
 /// The output of one run: text is gathered for a moment and cut at its limit.
 pub(crate) struct RunOutput<'a> {
@@ -13,6 +16,8 @@ pub(crate) struct RunOutput<'a> {
     /// The last byte of standard output.
     last: Option<u8>,
     missing_module: Option<String>,
+    /// What runs, where it is the translation of the source.
+    translated: Option<Translated>,
 }
 
 /// How often gathered text is sent on.
@@ -27,7 +32,19 @@ impl<'a> RunOutput<'a> {
             queue.lock().unwrap_or_else(PoisonError::into_inner).push(event);
             true
         });
-        Self { buffer: OutputBuffer::open(send, limit), ready, events, last: None, missing_module: None }
+        Self {
+            buffer: OutputBuffer::open(send, limit),
+            ready,
+            events,
+            last: None,
+            missing_module: None,
+            translated: None,
+        }
+    }
+
+    /// Sets what runs, where it is the translation of the source: failures are shown with positions of the source.
+    pub(crate) fn set_translated(&mut self, translated: Option<Translated>) {
+        self.translated = translated;
     }
 
     pub(crate) async fn write(&mut self, stream: StdStream, bytes: &[u8]) {
@@ -57,6 +74,10 @@ impl<'a> RunOutput<'a> {
 
     pub(crate) async fn fail(&mut self, failure: Failure) {
         self.missing_module = missing_module(&failure);
+        let failure = match &self.translated {
+            Some(translated) => translate::in_source(failure, translated),
+            None => failure,
+        };
         self.buffer.flush();
         self.buffer.event(Event::Error(failure));
         self.forward().await;

@@ -18,7 +18,7 @@ use crate::kernel_process::{KernelProcess, Operation, RunEnd};
 use crate::language::{Compiler, HOME, USER, compiler};
 use crate::output::{RunOutput, TICK};
 use crate::shared::SharedInstance;
-use crate::translate;
+use crate::translate::{self, Code};
 
 /// Most bytes of a compiled program that is kept.
 const MAX_COMPILED: usize = 16 << 20;
@@ -118,8 +118,7 @@ impl ProgramRun<'_> {
 
     async fn write_files(&self, client: &InitClient) -> Result<(), Fault> {
         for file in &self.program.files {
-            let path = if file.path.starts_with('/') { file.path.clone() } else { format!("{HOME}/{}", file.path) };
-            self.write(client, &path, file.content.clone().into()).await?;
+            self.write(client, &absolute(&file.path), file.content.clone().into()).await?;
         }
         Ok(())
     }
@@ -132,18 +131,30 @@ impl ProgramRun<'_> {
 
     /// Runs the program in a process of its language's kernel.
     async fn interpret(&self, client: &InitClient, output: &mut RunOutput<'_>) -> Result<RunEnd, Fault> {
-        let source = match translate::code(self.program.language, &self.program.source, Imports::Used) {
-            Ok(source) => source,
+        let code = match Code::of(self.program.language, &self.program.source, Imports::Used) {
+            Ok(code) => code,
             Err(failure) => {
                 output.fail(failure).await;
                 return Ok(RunEnd::Code(Exit::Raised));
             }
         };
+        let modules = match self.program.language {
+            Language::TypeScript => translate::modules(&self.program.files, absolute),
+            _ => BTreeMap::new(),
+        };
+        let source = translate::with_module_files(code.text(), HOME, &modules);
+        output.set_translated(code.into_translated());
+        for (path, code) in &modules {
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let code = translate::with_module_files(code, folder, &modules);
+            self.write(client, &format!("{path}{}", translate::MODULE_END), code.into()).await?;
+        }
         let mut process = KernelProcess::start(client, self.program.language, &BTreeMap::new(), None).await?;
         let operation = Operation::Program {
             source: &source,
             stdin: self.program.stdin.as_deref(),
             env: self.program.env.as_ref(),
+            modules: &modules,
         };
         process.execute(&operation, self.deadline, output).await
     }
@@ -290,6 +301,11 @@ impl ProgramRun<'_> {
         );
         Err(Fault::Unsupported(Need::Language(missing)))
     }
+}
+
+/// Returns the absolute path of a program's file.
+fn absolute(path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("{HOME}/{path}") }
 }
 
 /// Returns the error of a program that does not compile: the line is that of the first message with one.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Backend, Exit, Language, Program};
+use switchtower_contract::{Backend, Exit, File, Language, Program};
 
 use crate::harness::{built_in, run};
 
@@ -33,6 +33,44 @@ async fn programs_of_each_language_print_and_read() {
         assert_eq!(output.stdout, "Hello, Alice\n", "{language}: {outcome:?} {output:?}");
         assert_eq!(outcome.unwrap().exit, Exit::Finished(3), "{language}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn typescript_has_its_own_modules_lines_and_await_in_a_machine() {
+    let Some(tested) = built_in().await else { return };
+    let file = |path: &str, text: &str| File { path: path.to_owned(), content: text.into() };
+    let files = vec![
+        file(
+            "double.ts",
+            "import { one } from './deep/one.js'\nexport function double(x: number): number { return x * 2 * one }",
+        ),
+        file("deep/one.ts", "export const one: number = 1"),
+        file("pkg/index.ts", "export const name: string = 'pkg'"),
+        file("old.cts", "const text: string = 'old'\nmodule.exports = { text }"),
+    ];
+    for (source, printed) in [
+        ("import { double } from './double'\nconsole.log(double(4) as number)", "8\n"),
+        ("import { double } from './double.ts'\nimport { name } from './pkg'\nconsole.log(double(4), name)", "8 pkg\n"),
+        (
+            "const { text } = require('./old.cts')\nconst n: number = await Promise.resolve(5)\nconsole.log(text, n)",
+            "old 5\n",
+        ),
+        (
+            "const { execSync } = require('child_process')\nfor (const x of [1]) { await 0 }\nconsole.log(`${execSync('echo sh')}`.trim())",
+            "sh\n",
+        ),
+    ] {
+        let program = Program { files: files.clone(), ..Program::new(Language::TypeScript, source) };
+        let (outcome, output) = run(&tested.machines, &program, WALL).await;
+        assert_eq!(output.stdout, printed, "{source}: {outcome:?} {output:?}");
+    }
+    let source = "interface A {\n  x: number\n}\n\n// a comment\n\nconst a: A = { x: 1 }\n\nthrow new Error('line 9')";
+    let (_, output) = run(&tested.machines, &Program::new(Language::TypeScript, source), WALL).await;
+    assert_eq!(output.error.unwrap().line, Some(9));
+    // An error after an await is one of the program.
+    let late = "await 0\n\nthrow new TypeError('late')";
+    let (outcome, output) = run(&tested.machines, &Program::new(Language::JavaScript, late), WALL).await;
+    assert_eq!((outcome.unwrap().exit, output.error.unwrap().line), (Exit::Raised, Some(3)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
