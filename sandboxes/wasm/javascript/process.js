@@ -148,9 +148,10 @@ const internal = {
     streams.stdin = undefined;
     exiting = false;
     process.exitCode = undefined;
+    // A kernel starts there; its cells stay where they went.
+    if (start !== undefined && !(isCell && keepsKernel)) folder = start;
     keepsKernel = isCell;
     process.argv = argv;
-    if (start !== undefined) folder = start;
     replaced = Object.entries(own).map(([name, value]) => {
       const before = process.env[name];
       process.env[name] = value;

@@ -45,7 +45,8 @@ impl Host {
         cancel: Cancel,
     ) {
         self.memory.go_on(limits.memory);
-        *self.run.lock() = Run::for_cell(options, cell, limits, send, cancel);
+        let mut run = self.run.lock();
+        *run = Run::for_cell(&run, options, cell, limits, send, cancel);
     }
 
     pub(crate) fn sleep(&self, time: Duration) -> Result<(), Stop> {

@@ -251,11 +251,16 @@ pub(crate) fn stopped(error: &wasmtime::Error, denied_memory: bool, limits: &Lim
     Err(Fault::Unavailable { reason: format!("the engine failed: {error:#}") })
 }
 
-#[allow(unsafe_code, reason = "clock_gettime has no safe wrapper in libc")]
 pub(crate) fn thread_cpu_time() -> Duration {
+    clock_time(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// Returns the time of a clock of the host; zero if it has none.
+#[allow(unsafe_code, reason = "clock_gettime has no safe wrapper in libc")]
+pub(crate) fn clock_time(clock: libc::clockid_t) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a local value; the clock exists on every Linux.
-    if unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0 {
+    // SAFETY: the pointer is to a local value.
+    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
         return Duration::ZERO;
     }
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))

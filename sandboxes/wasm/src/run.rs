@@ -9,6 +9,7 @@ use switchtower_contract::{
 use switchtower_worker::output::{OutputBuffer, SendEvent};
 
 use crate::inputs::Inputs;
+use crate::instance::clock_time;
 
 /// Returns whether a run is cancelled. Called on every tick.
 pub(crate) type Cancel = Box<dyn Fn() -> bool + Send>;
@@ -34,6 +35,10 @@ pub(crate) struct Run {
     started: Instant,
     wall_at_start: Duration,
     slept: Duration,
+    /// How far the clocks are ahead of those of the host: what the cells before it have slept.
+    ahead: Duration,
+    /// Zero in a program.
+    uptime_at_start: Duration,
     inputs: Inputs,
     limits: Limits,
     stdin: Bytes,
@@ -53,6 +58,8 @@ impl Run {
             started: now(),
             wall_at_start: Duration::ZERO,
             slept: Duration::ZERO,
+            ahead: Duration::ZERO,
+            uptime_at_start: Duration::ZERO,
             inputs: Inputs::seeded(0),
             limits: Limits { wall: Duration::from_secs(60), ..Limits::default() },
             stdin: Bytes::new(),
@@ -75,6 +82,8 @@ impl Run {
             started: now(),
             wall_at_start: since_1970(),
             slept: Duration::ZERO,
+            ahead: Duration::ZERO,
+            uptime_at_start: Duration::ZERO,
             inputs,
             limits: limits.clone(),
             stdin: Bytes::from(program.stdin.clone().unwrap_or_default()),
@@ -88,7 +97,9 @@ impl Run {
         }
     }
 
+    /// `before`: the run of the cell before it, or of the instance.
     pub(crate) fn for_cell(
+        before: &Self,
         options: &KernelOptions,
         cell: &Cell,
         limits: &Limits,
@@ -99,6 +110,8 @@ impl Run {
             started: now(),
             wall_at_start: since_1970(),
             slept: Duration::ZERO,
+            ahead: before.ahead + before.slept,
+            uptime_at_start: clock_time(libc::CLOCK_MONOTONIC),
             inputs: cell.tape.as_ref().map_or_else(Inputs::recording, Inputs::replaying),
             limits: limits.clone(),
             stdin: Bytes::from(cell.stdin.clone().unwrap_or_default()),
@@ -161,17 +174,18 @@ impl Run {
         }
     }
 
-    /// Returns the time since the start of the program.
+    /// Returns the time since the start of the program; in a cell that of the host, which goes on from cell to cell and in a machine
+    /// of this host.
     pub(crate) fn monotonic(&mut self) -> Duration {
         self.effects.add(Effect::Clock);
-        let (now, slept) = (self.elapsed(), self.slept);
+        let (now, slept) = (self.uptime_at_start + self.ahead + self.elapsed(), self.slept);
         self.inputs.reading(now, |seeded| seeded.tick() + slept)
     }
 
     /// Returns the time since 1970.
     pub(crate) fn wall_clock(&mut self) -> Duration {
         self.effects.add(Effect::Clock);
-        let (now, slept) = (self.wall_at_start + self.elapsed(), self.slept);
+        let (now, slept) = (self.wall_at_start + self.ahead + self.elapsed(), self.slept);
         self.inputs.reading(now, |seeded| VIRTUAL_ORIGIN + seeded.tick() + slept)
     }
 

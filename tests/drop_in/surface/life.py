@@ -45,6 +45,17 @@ def a_server_sees_the_host_that_its_sandbox_asks_for(sandbox):
 
 
 @promise
+def cells_stay_in_their_folder_and_their_clock_goes_on_when_their_sandbox_moves(sandbox):
+    sandbox.run_code("import os, time\nos.makedirs('proj')\nos.chdir('proj')\nbegan = time.monotonic(), time.perf_counter()")
+    elapsed = "[0 <= now - then < 60 for now, then in zip((time.monotonic(), time.perf_counter()), began)]"
+    assert sandbox.run_code(elapsed).text == "[True, True]"
+    assert sandbox.commands.run("pwd").stdout == "/home/user\n"
+    assert sandbox.run_code("os.getcwd()").text == "/home/user/proj"
+    assert "".join(sandbox.run_code("!pwd").logs.stdout).strip() == "/home/user/proj"
+    assert sandbox.run_code(elapsed).text == "[True, True]"
+
+
+@promise
 def a_command_whose_sandbox_is_killed_says_so(sandbox):
     running = sandbox.commands.run("sleep 600", background=True)
     assert sandbox.kill()

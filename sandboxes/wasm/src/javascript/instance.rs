@@ -225,7 +225,10 @@ impl crate::instance::Instance for Instance {
     ) -> Result<CellOutcome, Fault> {
         let cpu = thread_cpu_time();
         self.store.data_mut().memory.go_on(limits.memory);
-        *self.store.data().run.lock() = Run::for_cell(options, cell, limits, send, cancel);
+        {
+            let mut run = self.store.data().run.lock();
+            *run = Run::for_cell(&run, options, cell, limits, send, cancel);
+        }
         let name = format!("{HOME}/cell-{}.js", cell.number);
         let read = self.read(&cell.source, &name, Imports::All, switchtower_typescript::cell);
         let ended = match read {
