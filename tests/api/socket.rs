@@ -109,6 +109,27 @@ async fn cells_of_one_socket_have_their_own_events_and_share_their_state() {
     "#);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_cells_of_a_context_run_in_the_order_of_their_messages() {
+    let server = TestServer::start().await;
+    for _ in 0..8 {
+        let mut socket = server.open().await;
+        let mut numbers = Vec::new();
+        for id in 0..12 {
+            send(&mut socket, &json!({ "id": id, "code": "x = 1" })).await;
+        }
+        while numbers.len() < 12 {
+            let event = next(&mut socket).await.unwrap();
+            if event["event"] == "began" {
+                numbers.push((event["data"]["number"].as_u64().unwrap(), event["id"].as_u64().unwrap()));
+            }
+        }
+        numbers.sort_unstable();
+        assert!(numbers.is_sorted_by_key(|(_, id)| *id), "{numbers:?}");
+        drop(socket);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_message_that_is_no_cell_is_refused_and_the_socket_stays_open() {
     let server = TestServer::start().await;

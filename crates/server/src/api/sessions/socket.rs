@@ -1,7 +1,10 @@
 //! Cells over one WebSocket: several at once, each with the events of `POST /v1/sessions/{id}/execute`.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use axum::Extension;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
@@ -13,7 +16,7 @@ use switchtower_core::memory::Charge;
 use switchtower_core::request::Caller;
 use switchtower_core::session::{ExecuteCell, Session};
 use tokio::sync::mpsc::{self, Sender};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinSet, unconstrained};
 use tokio::time::{Instant, sleep_until};
 
 use super::super::parse;
@@ -86,7 +89,7 @@ impl Cells {
                 message = socket.recv() => {
                     last_received = Instant::now();
                     match message {
-                        Some(Ok(Message::Text(text))) => match self.receive(text.as_str(), is_stopping, &sender) {
+                        Some(Ok(Message::Text(text))) => match self.receive(text.as_str(), is_stopping, &sender).await {
                             Ok(()) => Ok(()),
                             Err(refusal) => socket.send(Message::Text(refusal)).await,
                         },
@@ -117,14 +120,21 @@ impl Cells {
     }
 
     /// Starts the cell of a message, or returns why not.
-    fn receive(&mut self, text: &str, is_stopping: bool, sender: &Sender<Utf8Bytes>) -> Result<(), Utf8Bytes> {
+    async fn receive(&mut self, text: &str, is_stopping: bool, sender: &Sender<Utf8Bytes>) -> Result<(), Utf8Bytes> {
         let parsed = self.parse(text, is_stopping);
         let (id, cell) = parsed.map_err(|(id, problem)| message(&id, &stream::problem(&problem)))?;
         let (session, sender, own_id) = (Arc::clone(&self.session), sender.clone(), id.clone());
-        let handle = self.running.spawn(async move {
+        let mut running = Box::pin(async move {
             run(session, cell, &own_id, &sender).await;
             own_id
         });
+        // It takes its place among the cells of its context here, before the next message is read: tasks start in any order.
+        let mut first = unconstrained(running.as_mut());
+        let begun = poll_fn(|context| Poll::Ready(Pin::new(&mut first).poll(context))).await;
+        let handle = match begun {
+            Poll::Ready(id) => self.running.spawn(std::future::ready(id)),
+            Poll::Pending => self.running.spawn(running),
+        };
         self.by_id.insert(id, handle);
         Ok(())
     }
