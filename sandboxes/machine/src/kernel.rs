@@ -146,6 +146,7 @@ impl Kernel for MachineKernel {
 
     async fn run_internal(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
         self.ensure_started().await?;
+        let options = (!std::mem::replace(&mut self.has_options, true)).then(|| self.options.clone());
         let (events, mut from) = Events::channel();
         let printed = async {
             let mut text = String::new();
@@ -162,7 +163,10 @@ impl Kernel for MachineKernel {
         let run = async {
             let events = events;
             let mut output = RunOutput::new(&events, INTERNAL_OUTPUT);
-            let end = self.execute(&Operation::Internal { code }, Instant::now() + most, &mut output).await;
+            let end = {
+                let operation = Operation::Internal { code, options: options.as_ref() };
+                self.execute(&operation, Instant::now() + most, &mut output).await
+            };
             output.finish().await;
             end
         };

@@ -52,6 +52,8 @@ pub(crate) enum Operation<'a> {
     },
     Internal {
         code: &'a str,
+        /// As with the first cell, if it comes before that: what it sets stays.
+        options: Option<&'a KernelOptions>,
     },
 }
 

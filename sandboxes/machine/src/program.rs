@@ -200,18 +200,28 @@ impl ProgramRun<'_> {
         };
         let key = self.key(&compiler);
         let path = format!("{HOME}/program");
-        if let Some(compiled) = self.compiled.get(&key) {
+        let is_kept = !self.has_time_of_compilation();
+        if let Some(compiled) = self.compiled.get(&key).filter(|_| is_kept) {
             self.write(client, &path, compiled).await?;
             self.make_executable(client).await?;
         } else {
             if let Some(failed) = self.compile(client, &compiler, output).await? {
                 return Ok(failed);
             }
-            if let Ok(compiled) = client.read_file(&path, MAX_COMPILED).await? {
+            if let (true, Ok(compiled)) = (is_kept, client.read_file(&path, MAX_COMPILED).await?) {
                 self.compiled.keep(key, compiled);
             }
         }
         self.command(client, "./program", &[], output).await
+    }
+
+    /// Returns whether the text of the program or of a file names the macros of the time at which it is compiled.
+    fn has_time_of_compilation(&self) -> bool {
+        let texts = self.program.files.iter().map(|file| file.content.as_slice());
+        let mut texts = texts.chain([self.program.source.as_bytes()]);
+        texts.any(|text| {
+            [&b"__TIME"[..], b"__DATE__"].iter().any(|name| text.windows(name.len()).any(|part| part == *name))
+        })
     }
 
     /// Returns the hash of everything that the compiled program depends on.

@@ -87,6 +87,17 @@ async fn a_program_that_a_signal_ends_has_the_exit_code_of_a_shell() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_with_the_time_of_its_compilation_is_compiled_each_time() {
+    let Some(tested) = built_in().await else { return };
+    let source = "#include <stdio.h>\nint main(){puts(__TIME__);return 0;}";
+    let mut printed = std::collections::BTreeSet::new();
+    while printed.len() < 2 {
+        let (_, output) = run(&tested.machines, &Program::new(Language::C, source), WALL).await;
+        printed.insert(output.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_memory_of_a_program_that_has_ended_is_in_its_usage() {
     let Some(tested) = built_in().await else { return };
     let takes = "#include <stdlib.h>\nint main(){volatile char*p=malloc(200<<20);for(int i=0;i<200<<20;i+=4096)p[i]=1;return 0;}";

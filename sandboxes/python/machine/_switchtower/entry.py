@@ -218,7 +218,7 @@ def _work(message: dict[str, Any]) -> tuple[Callable[[], Any], Callable[[BaseExc
     if kind == "program":
         process_info.environment.begin(env)
         return lambda: program.execute(message["source"]), failure.describe
-    return lambda: _run_internal(message["code"]), failure.describe
+    return lambda: _run_internal(message), failure.describe
 
 
 def _run_cell(message: dict[str, Any], env: dict[str, str]) -> int:
@@ -246,15 +246,15 @@ def _apply_options(options: dict[str, Any] | None) -> str | None:
     return folder
 
 
-def _run_internal(code: str) -> int:
+def _run_internal(message: dict[str, Any]) -> int:
     """Runs code of the host's own, which sees the kernel and leaves it as it is."""
-    kernel.begin(None)
+    kernel.begin(_apply_options(message.get("options")))
     state = own_imports.import_transfer()
     state.set_known_modules(own_imports.known)
     held, host.silent = host.silent, True
     try:
         with shell.available():
-            kernel.run_internal(code)
+            kernel.run_internal(message["code"])
     finally:
         # Of cells that were run again: they were shown where those ran first.
         matplotlib_figures.discard()
