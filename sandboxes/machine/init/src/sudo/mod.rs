@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::task::Poll;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -79,8 +79,7 @@ async fn call(request: &[u8]) -> io::Result<CommandResult> {
     stream.async_io(Interest::WRITABLE, || send_streams(&stream, &length)).await?;
     stream.write_all(request).await?;
     let (reader, mut writer) = stream.split();
-    let (mut reader, mut result) = (reader.take(MAX_RESULT_BYTES), Vec::new());
-    let mut read = std::pin::pin!(reader.read_to_end(&mut result));
+    let mut read = std::pin::pin!(read_result(reader.take(MAX_RESULT_BYTES)));
     loop {
         let next = poll_fn(|cx| {
             let ready =
@@ -88,15 +87,24 @@ async fn call(request: &[u8]) -> io::Result<CommandResult> {
             ready.map_or(Poll::Pending, Poll::Ready)
         });
         tokio::select! {
-            read = &mut read => {
-                read?;
-                break;
-            }
+            result = &mut read => return result,
             // The end of the command may have come first.
             number = next => drop(writer.write_all(&[number]).await),
         }
     }
-    serde_json::from_slice(&result).map_err(|_| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Reads until the result is whole. The end of the connection is not waited for: kernels in user space may miss to report it.
+async fn read_result(mut from: impl AsyncRead + Unpin) -> io::Result<CommandResult> {
+    let mut read = Vec::new();
+    loop {
+        let length = from.read_buf(&mut read).await?;
+        match serde_json::from_slice(&read) {
+            Ok(result) => return Ok(result),
+            Err(_) if length == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(_) => {}
+        }
+    }
 }
 
 /// Sends the length of the request and this process's standard streams.
