@@ -13,7 +13,8 @@ const PYTHON: [&str; 4] = ["../python/shared", "../python/transfer", "../python/
 /// The kernels of other languages.
 const KERNELS: &str = "kernels";
 /// The crates whose change changes the first process.
-const INIT: [&str; 7] = ["init", "container", "../envd", "../e2b-wire", "../jail", "../worker", "../contract"];
+const INIT: [&str; 8] =
+    ["init", "container", "streams", "../envd", "../e2b-wire", "../jail", "../worker", "../contract"];
 
 fn main() {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for build scripts"));

@@ -6,7 +6,7 @@
 //! | (named `sudo`) | inside: has the first process run a command as another user |
 //! | `processes` | inside: prints the number of processes that are neither the first one nor kernels |
 //! | `self-test` | inside: tries what the machine's root must not be able to do |
-//! | `serve` | inside of the machine, as its first process: reaps orphans, and serves processes, files and ports over an inherited socket |
+//! | `serve` | inside of the machine, as its first process: reaps orphans, and serves processes, files and ports over an inherited socket or connection |
 //!
 //! It runs in roots of other systems, so it is linked statically:
 //!

@@ -10,7 +10,9 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
-use tokio::net::{UnixListener, UnixStream};
+use switchtower_machine_streams::Acceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
 use super::{Services, channel, tunnel};
@@ -40,7 +42,17 @@ pub(super) async fn serve(listener: UnixListener, services: Arc<Services>) {
     }
 }
 
-async fn serve_connection(stream: UnixStream, services: Arc<Services>) {
+/// Serves the streams of one connection until that ends. Their number is limited by the backend.
+pub(super) async fn serve_streams(mut acceptor: Acceptor, services: Arc<Services>) {
+    while let Some(stream) = acceptor.accept().await {
+        tokio::spawn(serve_connection(stream, services.clone()));
+    }
+}
+
+async fn serve_connection<T>(stream: T, services: Arc<Services>)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |request| {
         let services = services.clone();
         async move { Ok::<_, Infallible>(answer(&services, request).await) }

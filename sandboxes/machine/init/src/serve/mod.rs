@@ -1,6 +1,6 @@
 //! `serve`: process 1 of a machine.
 //!
-//! It serves HTTP/1.1 on an inherited Unix socket: the daemon's calls, `CONNECT 127.0.0.1:PORT` for the machine's ports, and
+//! It serves HTTP/1.1 on an inherited Unix socket, or on the streams of an inherited connection: the daemon's calls, `CONNECT 127.0.0.1:PORT` for the machine's ports, and
 //! `POST /switchtower/channel` for a program with a connection of its own, and `POST /switchtower/egress` for the machine's way to
 //! the internet. It needs no file of the machine's root.
 
@@ -15,6 +15,8 @@ mod sudo;
 mod tunnel;
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,11 +26,13 @@ use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use switchtower_container::RESERVED_PROCESSES;
 use switchtower_envd::{Daemon, DaemonOptions, Launcher, User, Users};
+use switchtower_machine_streams::Acceptor;
+use tokio::net::{UnixListener, UnixStream};
 
 use egress::Egress;
 use launcher::MachineLauncher;
 use machine_root::MachineRoot;
-use options::ServeOptions;
+use options::{BackendDescriptor, ServeOptions};
 use reaper::Children;
 
 /// Threads for calls that block, as those of file systems do, and their stacks.
@@ -45,7 +49,8 @@ struct Services {
 /// Serves until the machine is killed.
 pub(crate) fn run(args: impl Iterator<Item = OsString>) -> Result<(), String> {
     let options = ServeOptions::parse(args)?;
-    let socket = inherited_socket(options.listen_fd)?;
+    let (BackendDescriptor::Listening(number) | BackendDescriptor::Connected(number)) = options.backend;
+    let socket = inherited_socket(number)?;
     if options.is_protecting {
         switchtower_container::protect().map_err(|error| error.to_string())?;
     }
@@ -88,9 +93,7 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> Result<(), String> {
             default_user: "user".to_owned(),
             env: options.env,
         });
-        let listener = std::os::unix::net::UnixListener::from(socket);
-        listener.set_nonblocking(true).map_err(|error| error.to_string())?;
-        let listener = tokio::net::UnixListener::from_std(listener).map_err(|error| error.to_string())?;
+        let backend = Backend::new(options.backend, socket).map_err(|error| error.to_string())?;
         tokio::spawn(reaping);
         tokio::task::spawn_blocking(|| ()).await.map_err(|error| error.to_string())?;
         let egress = Arc::<Egress>::default();
@@ -111,12 +114,31 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> Result<(), String> {
                 }
             });
         }
-        listener::serve(listener, services).await;
+        match backend {
+            Backend::Listener(listener) => listener::serve(listener, services).await,
+            Backend::Connection(acceptor) => listener::serve_streams(acceptor, services).await,
+        }
         Ok(())
     })
 }
 
-/// Returns the listening socket. No program inherits it, or another descriptor that this process has.
+/// How the backend reaches this process.
+enum Backend {
+    Listener(UnixListener),
+    Connection(Acceptor),
+}
+
+impl Backend {
+    fn new(descriptor: BackendDescriptor, socket: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        Ok(match descriptor {
+            BackendDescriptor::Listening(_) => Self::Listener(UnixListener::from_std(socket.into())?),
+            BackendDescriptor::Connected(_) => Self::Connection(Acceptor::new(UnixStream::from_std(socket.into())?)),
+        })
+    }
+}
+
+/// Returns the backend's socket. No program inherits it, or another descriptor that this process has.
 fn inherited_socket(number: i32) -> Result<OwnedFd, String> {
     #[allow(unsafe_code, reason = "close_range has no safe wrapper")]
     // SAFETY: it sets a flag of descriptors, which are closed when a program is executed.
@@ -131,5 +153,10 @@ fn inherited_socket(number: i32) -> Result<OwnedFd, String> {
     let socket = rustix::io::fcntl_dupfd_cloexec(&inherited, 3);
     let reserved = rustix::io::fcntl_dupfd_cloexec(&inherited, 3);
     std::mem::forget((inherited, reserved));
-    socket.map_err(|error| format!("--listen-fd {number}: {error}"))
+    if number == 0 {
+        // Programs that are started without an input of their own have that of this process.
+        let null = File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?));
+        null.map_err(|error| format!("/dev/null: {error}"))?;
+    }
+    socket.map_err(|error| format!("the inherited descriptor {number}: {error}"))
 }

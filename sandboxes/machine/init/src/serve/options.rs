@@ -3,10 +3,18 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+/// The number of the inherited descriptor by which the backend is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BackendDescriptor {
+    /// A listening Unix socket.
+    Listening(i32),
+    /// A connection that carries many streams, and whose end is the machine's.
+    Connected(i32),
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServeOptions {
-    /// The number of the inherited listening socket.
-    pub(super) listen_fd: i32,
+    pub(super) backend: BackendDescriptor,
     /// The ids and the home folder of `user`.
     pub(super) user_id: u32,
     pub(super) group_id: u32,
@@ -23,8 +31,9 @@ pub(super) struct ServeOptions {
 
 impl ServeOptions {
     pub(super) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Self, String> {
+        let mut backend = None;
         let mut options = Self {
-            listen_fd: -1,
+            backend: BackendDescriptor::Listening(-1),
             user_id: 1000,
             group_id: 1000,
             user_home: "/home/user".to_owned(),
@@ -43,7 +52,12 @@ impl ServeOptions {
             let value = value.ok_or_else(|| format!("{name} needs a value"))?;
             let wrong = |error: std::num::ParseIntError| format!("{name} {value}: {error}");
             match name.as_str() {
-                "--listen-fd" => options.listen_fd = value.parse::<u16>().map_err(wrong)?.into(),
+                "--listen-fd" => {
+                    backend = Some(BackendDescriptor::Listening(value.parse::<u16>().map_err(wrong)?.into()));
+                }
+                "--connection-fd" => {
+                    backend = Some(BackendDescriptor::Connected(value.parse::<u16>().map_err(wrong)?.into()));
+                }
                 "--user-id" => options.user_id = value.parse().map_err(wrong)?,
                 "--group-id" => options.group_id = value.parse().map_err(wrong)?,
                 "--user-home" if value.starts_with('/') => options.user_home = value,
@@ -58,9 +72,9 @@ impl ServeOptions {
                 _ => return Err(format!("unknown option {name}")),
             }
         }
-        if options.listen_fd < 0 {
-            return Err("--listen-fd is missing: write the number of the listening socket".to_owned());
-        }
+        options.backend = backend.ok_or(
+            "--listen-fd is missing: write the number of the listening socket, or --connection-fd with that of a connection",
+        )?;
         Ok(options)
     }
 }
@@ -73,7 +87,9 @@ mod tests {
     fn an_option_that_is_not_understood_is_refused_with_its_name() {
         let parse = |line: &str| ServeOptions::parse(line.split_whitespace().map(OsString::from));
         let options = parse("--listen-fd 3 --user-id 7 --group-id 8 --user-home /u --env A=b=c").unwrap();
-        assert_eq!((options.listen_fd, options.user_id, options.group_id), (3, 7, 8));
+        assert_eq!((options.user_id, options.group_id), (7, 8));
+        assert_eq!(options.backend, BackendDescriptor::Listening(3));
+        assert_eq!(parse("--connection-fd 0").unwrap().backend, BackendDescriptor::Connected(0));
         assert_eq!((options.user_home.as_str(), options.env["A"].as_str()), ("/u", "b=c"));
         for (line, named) in [
             ("", "--listen-fd"),

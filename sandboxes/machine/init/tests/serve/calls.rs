@@ -116,3 +116,14 @@ async fn a_call_that_is_no_http_ends_its_connection_alone() {
     within(odd.read_to_end(&mut answer)).await.unwrap();
     assert_eq!(init.call("GET /nothing", &[], b"").await.status, 404);
 }
+
+#[tokio::test]
+async fn calls_share_one_connection_whose_end_is_that_of_the_machine() {
+    let mut init = Init::start_connected();
+    let waits = init.run("cat; sleep 0.1; echo first");
+    let (first, second) = tokio::join!(waits, init.run("echo second"));
+    for (messages, text) in [(first, "Zmlyc3QK"), (second, "c2Vjb25kCg==")] {
+        assert!(messages.iter().any(|message| message["event"]["data"]["stdout"] == text), "{messages:?}");
+    }
+    assert!(init.disconnect().await);
+}

@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 
-use crate::harness::{Init, eventually, is_alive, within};
+use crate::harness::{Connection, Init, eventually, is_alive, within};
 
 const CONTROL: u8 = 0;
 const STDOUT: u8 = 1;
@@ -15,7 +14,7 @@ const SIGNAL: u8 = 3;
 
 const UPGRADE: [(&str, &str); 2] = [("connection", "Upgrade"), ("upgrade", "switchtower-channel")];
 
-struct Channel(UnixStream);
+struct Channel(Connection);
 
 impl Init {
     async fn channel(&self, script: &str) -> Channel {

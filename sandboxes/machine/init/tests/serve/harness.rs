@@ -3,12 +3,14 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::{Child, Command};
 use std::time::Duration;
 
 use serde_json::Value;
+use switchtower_machine_streams::Opener;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -18,9 +20,18 @@ const STEP: Duration = Duration::from_secs(20);
 pub(crate) struct Init {
     process: Child,
     folder: TempDir,
+    /// `None`: it accepts the connections of a socket.
+    streams: Option<Opener>,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
 }
+
+/// A connection to an init.
+pub(crate) type Connection = Pin<Box<dyn ReadWrite>>;
+
+pub(crate) trait ReadWrite: AsyncRead + AsyncWrite + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Send> ReadWrite for T {}
 
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -53,6 +64,18 @@ impl Init {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
+        Self::start_with(folder, "--listen-fd", listener.into(), None)
+    }
+
+    /// Starts an init that has one connection as its standard input.
+    pub(crate) fn start_connected() -> Self {
+        let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+        here.set_nonblocking(true).unwrap();
+        let streams = Opener::new(UnixStream::from_std(here).unwrap());
+        Self::start_with(tempfile::tempdir().unwrap(), "--connection-fd", there.into(), Some(streams))
+    }
+
+    fn start_with(folder: TempDir, option: &str, socket: OwnedFd, streams: Option<Opener>) -> Self {
         let home = folder.path().join("home");
         std::fs::create_dir(&home).unwrap();
         let (uid, gid) = match rustix::process::geteuid().as_raw() {
@@ -63,14 +86,14 @@ impl Init {
         // The user passes through it to the home folder.
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_switchtower-init"));
-        command.args(["serve", "--listen-fd", "0", "--user-home"]).arg(&home);
+        command.args(["serve", option, "0", "--user-home"]).arg(&home);
         command.args(["--user-id", &uid.to_string(), "--group-id", &gid.to_string(), "--env", "MACHINE=m"]);
         if let Ok(mark) = std::env::var("LEFTOVERS_OF") {
             // By it, CI finds processes that tests leave behind.
             command.args(["--env", &format!("LEFTOVERS_OF={mark}")]);
         }
-        let process = command.stdin(OwnedFd::from(listener)).spawn().unwrap();
-        Self { process, folder, uid, gid }
+        let process = command.stdin(socket).spawn().unwrap();
+        Self { process, folder, streams, uid, gid }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -81,8 +104,19 @@ impl Init {
         self.folder.path().join("home")
     }
 
-    pub(crate) async fn connect(&self) -> UnixStream {
-        UnixStream::connect(self.folder.path().join("socket")).await.unwrap()
+    pub(crate) async fn connect(&self) -> Connection {
+        match &self.streams {
+            Some(streams) => Box::pin(streams.open().await.unwrap()),
+            None => Box::pin(UnixStream::connect(self.folder.path().join("socket")).await.unwrap()),
+        }
+    }
+
+    /// Ends the connection of an init that has one. Returns whether it exits.
+    pub(crate) async fn disconnect(&mut self) -> bool {
+        self.streams = None;
+        let process = self.pid();
+        eventually("it exits", || self.process.try_wait().unwrap().is_some()).await;
+        !is_alive(process)
     }
 
     /// Sends a request and returns the whole answer.
@@ -109,7 +143,7 @@ impl Init {
     }
 
     /// Sends a request whose connection is used further, and returns the status and the connection.
-    pub(crate) async fn upgrade(&self, request: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, UnixStream) {
+    pub(crate) async fn upgrade(&self, request: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Connection) {
         let mut stream = self.connect().await;
         stream.write_all(&request_bytes(request, headers, body)).await.unwrap();
         let mut head = Vec::new();
