@@ -32,7 +32,9 @@ fn main() {
     });
     println!("bash -c true on the host: {}", shown(host.collect()));
     let runtime = Runtime::new().expect("a runtime starts");
-    for choice in [RuntimeChoice::BuiltIn, RuntimeChoice::Program("runc".into())] {
+    for choice in
+        [RuntimeChoice::BuiltIn, RuntimeChoice::Program("runc".into()), RuntimeChoice::Program("runsc".into())]
+    {
         runtime.block_on(measure(choice));
     }
 }

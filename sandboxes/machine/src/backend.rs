@@ -13,7 +13,7 @@ use switchtower_jail::Layer;
 use switchtower_machine_image::{RootFileSystem, exists_inside};
 use tokio::sync::{OnceCell, Semaphore};
 
-use crate::config::{Config, RuntimeChoice};
+use crate::config::Config;
 use crate::egress::{EgressNetwork, SystemNetwork};
 use crate::host::{Host, UnavailableMachines};
 use crate::instance::Instance;
@@ -33,7 +33,8 @@ pub(crate) struct Shared {
     network: Arc<dyn EgressNetwork>,
     /// What is known without a machine.
     expected: Found,
-    isolation: Isolation,
+    /// Those that may start machines, the best first. There is one, but where the strongest is wanted.
+    runtimes: Vec<FoundRuntime>,
     pub(crate) compiled: Arc<CompiledPrograms>,
     /// One for each machine that runs.
     places: Arc<Semaphore>,
@@ -91,7 +92,7 @@ impl Machines {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_network(config: Config, network: Arc<dyn EgressNetwork>) -> Result<Self, UnavailableMachines> {
-        let runtime = FoundRuntime::find(&config.runtime).map_err(UnavailableMachines::new)?;
+        let runtimes = FoundRuntime::find(&config.runtime)?;
         let unpacked = config.root.as_deref().map(RootFileSystem::unpacked).transpose()?;
         let expected = match unpacked {
             Some(None) => anything(),
@@ -99,8 +100,8 @@ impl Machines {
             None => expected(&config, None),
         };
         let places = Arc::new(Semaphore::new(config.max_machines));
-        let (compiled, started, isolation) = (Arc::default(), OnceCell::new(), runtime.isolation);
-        Ok(Self(Arc::new(Shared { config, network, expected, isolation, compiled, places, started })))
+        let (compiled, started) = (Arc::default(), OnceCell::new());
+        Ok(Self(Arc::new(Shared { config, network, expected, runtimes, compiled, places, started })))
     }
 
     /// Starts a first machine, tests its isolation, finds out what it has, and ends it.
@@ -116,12 +117,10 @@ impl Machines {
         self.0.known().map(|started| started.layers.as_slice()).unwrap_or_default()
     }
 
-    /// Returns the name of the runtime.
+    /// Returns the name of the runtime; before the first machine, of the one that is tried first.
     pub fn runtime_name(&self) -> String {
-        match &self.0.config.runtime {
-            RuntimeChoice::BuiltIn => "built-in".to_owned(),
-            RuntimeChoice::Program(program) => program.display().to_string(),
-        }
+        let runtime = self.0.known().map(|started| &started.host.runtime).or(self.0.runtimes.first());
+        runtime.map_or_else(String::new, FoundRuntime::name)
     }
 
     /// Returns the interpreters and compilers with their versions; none before the first machine.
@@ -139,6 +138,13 @@ impl Shared {
         self.known().map_or(&self.expected, |started| &started.found)
     }
 
+    /// Returns how far machines are isolated; before the first one, the least that they may be.
+    fn isolation(&self) -> Isolation {
+        let known = self.known().map(|started| started.host.runtime.isolation());
+        let least = || self.runtimes.iter().map(FoundRuntime::isolation).min();
+        known.or_else(least).unwrap_or(Isolation::Container)
+    }
+
     pub(crate) fn languages(&self) -> Vec<Language> {
         self.found().languages.clone()
     }
@@ -149,7 +155,7 @@ impl Shared {
     }
 
     async fn started(&self) -> Result<&Started, UnavailableMachines> {
-        let started = self.started.get_or_init(|| begin(self.config.clone(), Arc::clone(&self.network))).await;
+        let started = self.started.get_or_init(|| begin(&self.config, &self.runtimes, &self.network)).await;
         started.as_ref().map_err(Clone::clone)
     }
 
@@ -171,13 +177,36 @@ impl Shared {
     }
 }
 
-async fn begin(config: Config, network: Arc<dyn EgressNetwork>) -> Result<Started, UnavailableMachines> {
-    let prepared = tokio::task::spawn_blocking(|| Host::prepare(config, network));
+/// Starts a first machine with the first runtime that can.
+async fn begin(
+    config: &Config,
+    runtimes: &[FoundRuntime],
+    network: &Arc<dyn EgressNetwork>,
+) -> Result<Started, UnavailableMachines> {
+    let mut failed = UnavailableMachines::new("there is no runtime");
+    for runtime in runtimes {
+        match begin_with(config.clone(), runtime.clone(), Arc::clone(network)).await {
+            Ok(started) => return Ok(started),
+            Err(error) => {
+                tracing::info!(runtime = runtime.name(), %error, "a runtime does not start machines");
+                failed = error;
+            }
+        }
+    }
+    Err(failed)
+}
+
+async fn begin_with(
+    config: Config,
+    runtime: FoundRuntime,
+    network: Arc<dyn EgressNetwork>,
+) -> Result<Started, UnavailableMachines> {
+    let prepared = tokio::task::spawn_blocking(|| Host::prepare(config, runtime, network));
     let host = prepared.await.map_err(UnavailableMachines::new)??;
     let host = Arc::new(host);
     let first = Instance::start(&host).await?;
     let layers = first.layers.clone();
-    let tested = self_test::run(&first.client, host.root.is_some()).await;
+    let tested = self_test::run(&first.client, host.root.is_some(), host.runtime.isolation()).await;
     first.end().await;
     let found = tested?;
     let runtime = runtime_id(&host, &found);
@@ -219,7 +248,7 @@ impl Backend for Machines {
         let found = self.0.found();
         Offer {
             languages: found.languages.iter().map(|language| (*language, found.modules_of(*language))).collect(),
-            isolation: self.0.isolation,
+            isolation: self.0.isolation(),
             location: Location::Local,
             machine: true,
             internet: self.0.config.offers_internet,

@@ -17,6 +17,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use switchtower_contract::Fault;
+use switchtower_machine_streams::{Opener, Stream};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -30,8 +31,21 @@ const MAX_ANSWER: usize = 4 << 20;
 
 /// A client of one machine's first process.
 #[derive(Debug, Clone)]
-pub(crate) struct InitClient {
-    socket: PathBuf,
+pub(crate) struct InitClient(Way);
+
+/// How the first process is reached.
+#[derive(Debug, Clone)]
+enum Way {
+    /// It accepts the connections of a socket with this path.
+    Socket(PathBuf),
+    /// It accepts the streams of one connection.
+    Streams(Opener),
+}
+
+/// A connection to a first process.
+enum Connection {
+    Socket(UnixStream),
+    Stream(Stream),
 }
 
 /// The machine's answer when it refuses a call.
@@ -42,13 +56,24 @@ pub(crate) struct Refused {
 }
 
 impl InitClient {
+    /// Returns the client of a first process that accepts the connections of a socket.
     pub(crate) fn new(socket: PathBuf) -> Self {
-        Self { socket }
+        Self(Way::Socket(socket))
     }
 
-    async fn connect(&self) -> io::Result<UnixStream> {
-        let connected = timeout(CONNECT_TIMEOUT, UnixStream::connect(&self.socket)).await;
-        connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    /// Returns the client of a first process that accepts the streams of this connection.
+    pub(crate) fn over(connection: UnixStream) -> Self {
+        Self(Way::Streams(Opener::new(connection)))
+    }
+
+    async fn connect(&self) -> io::Result<Connection> {
+        let connect = async {
+            Ok(match &self.0 {
+                Way::Socket(path) => Connection::Socket(UnixStream::connect(path).await?),
+                Way::Streams(opener) => Connection::Stream(opener.open().await?),
+            })
+        };
+        timeout(CONNECT_TIMEOUT, connect).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Waits until the first process answers.
@@ -162,8 +187,11 @@ fn files_uri(path: &str, user: Option<&str>) -> String {
     format!("/files?path={path}{user}")
 }
 
-async fn send(stream: UnixStream, request: Request<Bytes>) -> Result<Response<Incoming>, Fault> {
-    send_over(TokioIo::new(stream), request).await
+async fn send(connection: Connection, request: Request<Bytes>) -> Result<Response<Incoming>, Fault> {
+    match connection {
+        Connection::Socket(stream) => send_over(TokioIo::new(stream), request).await,
+        Connection::Stream(stream) => send_over(TokioIo::new(stream), request).await,
+    }
 }
 
 /// Sends a request over a new connection, which ends with its response or its tunnel.

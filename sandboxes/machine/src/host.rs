@@ -71,8 +71,11 @@ impl Host {
     ///
     /// # Errors
     /// Machines cannot be started here.
-    pub(crate) fn prepare(config: Config, network: Arc<dyn EgressNetwork>) -> Result<Self, UnavailableMachines> {
-        let runtime = FoundRuntime::find(&config.runtime).map_err(UnavailableMachines::new)?;
+    pub(crate) fn prepare(
+        config: Config,
+        runtime: FoundRuntime,
+        network: Arc<dyn EgressNetwork>,
+    ) -> Result<Self, UnavailableMachines> {
         let prepare = |path: &PathBuf| RootFileSystem::prepare(path, config.roots.as_ref(), config.root_limits);
         let root = config.root.as_ref().map(prepare).transpose()?;
         let own = ProcessId::of(std::process::id()).ok_or_else(|| UnavailableMachines::new("/proc is not mounted"))?;

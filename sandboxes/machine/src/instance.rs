@@ -2,8 +2,8 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,6 +26,7 @@ use crate::egress::{self, Egress, EgressConnections, EgressPolicy};
 use crate::figures::Meter;
 use crate::host::{Host, UnavailableMachines};
 use crate::pauses::Pauses;
+use crate::runtime::FoundRuntime;
 use crate::template::USER;
 use crate::user_ids::IdRange;
 
@@ -50,6 +51,8 @@ pub(crate) struct Instance {
     meter: Meter,
     /// Of its group.
     name: String,
+    /// Bytes that the runtime itself has in the group.
+    own_memory: u64,
     kill_count: PathBuf,
     lowered_memory: PathBuf,
     launcher: Option<Child>,
@@ -68,10 +71,10 @@ impl Instance {
         let name = host.next_name();
         let folder =
             host.machine_folder().map_err(|error| UnavailableMachines::new(format!("a machine's folder: {error}")))?;
-        let socket = folder.path().join("s");
         let mounted = folder.path().join("mnt");
-        let made = std::fs::create_dir(&mounted).and_then(|()| UnixListener::bind(&socket));
-        let listener = made.map_err(|error| UnavailableMachines::new(format!("{}: {error}", socket.display())))?;
+        let made = std::fs::create_dir(&mounted).and_then(|()| sockets(host, folder.path()));
+        let (client, socket) =
+            made.map_err(|error| UnavailableMachines::new(format!("{}: {error}", folder.path().display())))?;
         let limits = host.limits();
         let command = command(host, ids.ids);
         let path = host.root_env().find(|(name, _)| name == "PATH").map_or(PATH, |(_, value)| value);
@@ -95,18 +98,19 @@ impl Instance {
             // The standard input of the launcher.
             socket: 0,
         };
-        let launcher = launch(host, &config, listener.into())
+        let launcher = launch(host, &config, socket)
             .await
             .map_err(|error| UnavailableMachines::new(format!("the launcher of machines: {error}")))?;
         // From now on, dropping it removes everything, also where this future is dropped.
         let mut instance = Self {
-            client: InitClient::new(socket),
+            client,
             layers: Vec::new(),
             egress: host.egress.clone(),
             egress_connections: Mutex::default(),
             group: ControlGroup::none(),
             meter: Meter::new(&config.limits),
             name,
+            own_memory: host.runtime.own_memory(),
             kill_count: config.kill_count(),
             lowered_memory: config.lowered_memory(),
             launcher: Some(launcher),
@@ -181,7 +185,7 @@ impl Instance {
         let bytes = bytes.max(LEAST_MEMORY);
         if self.group.limits_memory() {
             // Where less is left, the machine's own limit holds.
-            let _ = self.group.lower_memory(bytes);
+            let _ = self.group.lower_memory(bytes + self.own_memory);
         } else {
             // Its launcher watches its memory, and may read at any time. Where the file cannot be written, the machine's own limit
             // holds.
@@ -191,11 +195,16 @@ impl Instance {
         }
     }
 
+    /// Returns whether the machine ends as a whole where its memory is used up.
+    pub(crate) fn ends_whole(&self) -> bool {
+        self.own_memory > 0
+    }
+
     /// Returns what the machine has used.
     pub(crate) fn usage(&self) -> GroupUsage {
         let mut usage = self.group.usage();
-        if !self.group.limits_memory() {
-            // Where its launcher watches its memory.
+        if usage.memory_kills.is_none() {
+            // Where its launcher watches its memory, or its group has been removed with the machine.
             let killed = std::fs::read_to_string(&self.kill_count).ok();
             usage.memory_kills = killed.and_then(|number| number.parse().ok());
         }
@@ -264,7 +273,9 @@ fn command(host: &Host, ids: Ids) -> Vec<String> {
     let program = format!("{}/init", assets::FOLDER);
     // Where a machine has one id, both users have it.
     let user = if ids == Ids::Single { 0 } else { USER }.to_string();
-    let mut command = vec![program.as_str(), "serve", "--listen-fd", "3", "--user-id", &user, "--group-id", &user];
+    let socket = if host.runtime.passes_a_connection() { ["--connection-fd", "0"] } else { ["--listen-fd", "3"] };
+    let mut command = vec![program.as_str(), "serve", "--user-id", &user, "--group-id", &user];
+    command.extend(socket);
     command.extend(["--sudo-socket", SUDO_SOCKET]);
     let (port, variables) = (egress::PORT.to_string(), egress::environment());
     let variables: Vec<String> = variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -277,17 +288,29 @@ fn command(host: &Host, ids: Ids) -> Vec<String> {
     command.extend(["--env", "PIP_BREAK_SYSTEM_PACKAGES=1"]);
     command.extend(host.egress.is_none().then_some(["--env", "PIP_RETRIES=0"]).into_iter().flatten());
     // A container runtime does not know what the built-in one refuses.
-    command.extend(host.runtime.program.is_some().then_some("--protect"));
+    command.extend((host.runtime != FoundRuntime::BuiltIn).then_some("--protect"));
     let command = command.into_iter().map(str::to_owned);
     // Not by its own environment: the image's variables are for programs, and may change what a process of the machine's root does.
     let env = host.root_env().filter(|(name, _)| name != "PATH");
     command.chain(env.flat_map(|(name, value)| ["--env".to_owned(), format!("{name}={value}")])).collect()
 }
 
-async fn launch(host: &Host, config: &ContainerConfig, listener: OwnedFd) -> io::Result<Child> {
+/// Returns the client of a machine, and the socket that the machine gets.
+fn sockets(host: &Host, folder: &Path) -> io::Result<(InitClient, OwnedFd)> {
+    if host.runtime.passes_a_connection() {
+        let (here, there) = UnixStream::pair()?;
+        here.set_nonblocking(true)?;
+        return Ok((InitClient::over(tokio::net::UnixStream::from_std(here)?), there.into()));
+    }
+    let path = folder.join("s");
+    let listener = UnixListener::bind(&path)?;
+    Ok((InitClient::new(path), listener.into()))
+}
+
+async fn launch(host: &Host, config: &ContainerConfig, socket: OwnedFd) -> io::Result<Child> {
     let mut command = Command::new(&host.init);
     command.arg("launch").arg(serde_json::to_string(config)?).env_clear().env("PATH", PATH).current_dir("/");
-    command.stdin(Stdio::from(listener)).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.stdin(Stdio::from(socket)).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     // Ctrl-C in a terminal ends the server, which ends its machines when their commands have ended.
     command.process_group(0);
     spawn::spawn(command).await

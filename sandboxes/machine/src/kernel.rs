@@ -129,7 +129,8 @@ impl Kernel for MachineKernel {
             stdin: cell.stdin.as_deref(),
             options: options.as_ref(),
         };
-        let (end, alive) = match self.execute(&operation, deadline, &mut output).await {
+        let end = self.execute(&operation, deadline, &mut output).await;
+        let (end, alive) = match self.machine.end_of(end, &before).await {
             // The program broke what its kernel says to the host. That a new process starts shows that the machine is there.
             Err(Fault::Lost { .. }) if self.ensure_started().await.is_ok() => (KILLED, false),
             end => (end?, self.process.is_some()),

@@ -1,8 +1,8 @@
 //! Local machines: containers with commands, files, ports, and kernels in several languages.
 //!
 //! A machine is a container of this host. Its first process, `init`, serves processes, files and ports over a socket that it
-//! inherits; programs and kernels are processes that it starts. What isolates machines, and what does not, is said in
-//! `switchtower-container`.
+//! inherits, or over one connection in runtimes that pass no more than standard streams; programs and kernels are processes that it
+//! starts. What isolates machines, and what does not, is said in `switchtower-container`.
 //!
 //! | module | content |
 //! |---|---|

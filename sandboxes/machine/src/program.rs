@@ -91,7 +91,7 @@ impl ProgramRun<'_> {
         let mut output = RunOutput::new(events, self.limits.output);
         // What is done before the program starts, and a machine that answers no more, do not outlast the run.
         let ended = timeout_at(self.deadline + END_TIMEOUT, self.end(&mut output)).await;
-        let end = ended.unwrap_or(Ok(RunEnd::TimedOut))?;
+        let end = self.machine.end_of(ended.unwrap_or(Ok(RunEnd::TimedOut)), &before).await?;
         let truncated = output.finish().await;
         let need = output.unmet_need();
         if let (Some(need), Escalation::OnNeed) = (&need, self.limits.escalation) {

@@ -4,44 +4,99 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use switchtower_container::{MachineLimits, Runtime};
+use switchtower_container::{MachineLimits, OciKind, Passes, Runtime};
 use switchtower_contract::Isolation;
 
 use crate::config::RuntimeChoice;
+use crate::host::UnavailableMachines;
 
 /// A runtime that was found.
-#[derive(Debug, Clone)]
-pub(crate) struct FoundRuntime {
-    /// Where its program is; `None`: the built-in one.
-    pub(crate) program: Option<PathBuf>,
-    pub(crate) isolation: Isolation,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FoundRuntime {
+    BuiltIn,
+    /// A container runtime with the command line of runc.
+    Oci {
+        program: PathBuf,
+        kind: OciKind,
+        passes: Passes,
+    },
 }
 
 impl FoundRuntime {
-    /// Finds the chosen runtime.
+    /// Finds the chosen runtime; where the strongest one is wanted, all that are there, the strongest first.
     ///
     /// # Errors
-    /// There is no such program.
-    pub(crate) fn find(choice: &RuntimeChoice) -> Result<Self, String> {
-        let RuntimeChoice::Program(wanted) = choice else {
-            return Ok(Self { program: None, isolation: Isolation::Container });
-        };
-        let found = if wanted.components().count() > 1 {
-            wanted.is_file().then(|| wanted.clone())
+    /// There is no such program, or it cannot start machines.
+    pub(crate) fn find(choice: &RuntimeChoice) -> Result<Vec<Self>, UnavailableMachines> {
+        match choice {
+            RuntimeChoice::BuiltIn => Ok(vec![Self::BuiltIn]),
+            RuntimeChoice::Program(wanted) => Self::of_program(wanted).map(|found| vec![found]),
+        }
+    }
+
+    fn of_program(wanted: &Path) -> Result<Self, UnavailableMachines> {
+        let is_path = wanted.components().count() > 1;
+        let name = wanted.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let is_virtual = name.starts_with("kata") || name.contains("krun");
+        if is_virtual && !is_path {
+            return Err(UnavailableMachines {
+                reason: format!("the container runtime {name} has not been tested with machines"),
+                remedy: Some(format!(
+                    "leave machine.runtime out for the built-in one, or write the path of {name} to try it"
+                )),
+            });
+        }
+        let found = if is_path {
+            wanted.is_file().then(|| wanted.to_owned())
         } else {
             let path = std::env::var_os("PATH").unwrap_or_default();
             let here = std::env::split_paths(&path).map(|folder| folder.join(wanted));
             here.chain([Path::new("/usr/sbin").join(wanted)]).find(|program| program.is_file())
         };
-        let program = found.ok_or_else(|| {
-            format!(
-                "the container runtime {} is not there: leave machine.runtime out for the built-in one",
-                wanted.display()
-            )
+        let program = found.ok_or_else(|| UnavailableMachines {
+            reason: format!("the container runtime {} is not there", wanted.display()),
+            remedy: Some("leave machine.runtime out for the built-in one, or install it".to_owned()),
         })?;
-        let name = program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let isolation = isolation(&name)?;
-        Ok(Self { program: Some(program), isolation })
+        let kind = if name.starts_with("runsc") {
+            OciKind::Runsc
+        } else if name == "crun" || name.contains("krun") {
+            OciKind::Crun
+        } else {
+            OciKind::Runc
+        };
+        // A program in gVisor cannot accept the connections of a socket that it inherits, and one in a virtual machine inherits none.
+        let few = is_virtual || kind == OciKind::Runsc;
+        let passes = if few { Passes::StandardStreams } else { Passes::Descriptors };
+        Ok(Self::Oci { program, kind, passes })
+    }
+
+    /// Returns its name, as the settings have it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::BuiltIn => "built-in".to_owned(),
+            Self::Oci { program, .. } => program.display().to_string(),
+        }
+    }
+
+    /// Returns how far it isolates. What has not been tested counts as a container.
+    pub(crate) fn isolation(&self) -> Isolation {
+        match self {
+            Self::Oci { kind: OciKind::Runsc, .. } => Isolation::Gvisor,
+            Self::BuiltIn | Self::Oci { .. } => Isolation::Container,
+        }
+    }
+
+    /// Returns the bytes of memory that it needs itself for each machine.
+    pub(crate) fn own_memory(&self) -> u64 {
+        match self {
+            Self::BuiltIn => 0,
+            Self::Oci { kind, .. } => kind.own_memory(),
+        }
+    }
+
+    /// Returns whether its machines have a connection instead of a listening socket.
+    pub(crate) fn passes_a_connection(&self) -> bool {
+        matches!(self, Self::Oci { passes: Passes::StandardStreams, .. })
     }
 
     /// Returns the runtime of a container.
@@ -55,32 +110,16 @@ impl FoundRuntime {
         env: &[(String, String)],
         limits: &MachineLimits,
     ) -> io::Result<Runtime> {
-        Ok(match &self.program {
-            None => Runtime::BuiltIn,
-            Some(program) => {
-                let (program, state) = (program.clone(), state.to_owned());
-                // The runtime starts in the machine's group. What it would do with groups fails where version 1 and 2 are mixed.
-                let is_crun = program.file_name().is_some_and(|name| name == "crun");
-                let options = is_crun.then(|| "--cgroup-manager=disabled".to_owned()).into_iter().collect();
-                Runtime::Oci { program, options, state, bundle: bundle(command, env, limits)? }
-            }
+        Ok(match self {
+            Self::BuiltIn => Runtime::BuiltIn,
+            Self::Oci { program, kind, passes } => Runtime::Oci {
+                program: program.clone(),
+                kind: *kind,
+                passes: *passes,
+                state: state.to_owned(),
+                bundle: bundle(command, env, limits)?,
+            },
         })
-    }
-}
-
-/// Returns the isolation level of a runtime by the name of its program.
-///
-/// # Errors
-/// It cannot start machines.
-fn isolation(name: &str) -> Result<Isolation, String> {
-    let unable =
-        |why: &str| Err(format!("{name} cannot start machines, {why}: use runc, crun or the built-in runtime"));
-    if name.starts_with("runsc") {
-        unable("because a program in gVisor cannot accept connections of a socket that it inherits")
-    } else if name.starts_with("kata") || name.contains("krun") {
-        unable("because a virtual machine inherits no sockets")
-    } else {
-        Ok(Isolation::Container)
     }
 }
 
@@ -142,4 +181,40 @@ fn bundle(command: &[String], env: &[(String, String)], limits: &MachineLimits) 
             "sysctl": { "net.ipv4.ip_unprivileged_port_start": "0" },
         },
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_that_is_missing_or_untested_is_refused_with_what_to_do() {
+        let refused = |name: &str| FoundRuntime::find(&RuntimeChoice::Program(name.into())).unwrap_err();
+        let missing = refused("no-such-runtime");
+        assert_eq!(missing.reason, "the container runtime no-such-runtime is not there");
+        assert_eq!(missing.remedy.as_deref(), Some("leave machine.runtime out for the built-in one, or install it"));
+        for name in ["kata-runtime", "krun", "crun-krun"] {
+            assert!(refused(name).reason.contains("has not been tested"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_runtime_by_its_path_is_taken_as_what_its_name_says() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, expected, passes_a_connection) in [
+            ("runsc", Isolation::Gvisor, true),
+            ("runc", Isolation::Container, false),
+            // It is tried, and not trusted.
+            ("krun", Isolation::Container, true),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "").unwrap();
+            let found = FoundRuntime::find(&RuntimeChoice::Program(path)).unwrap();
+            assert_eq!(
+                (found[0].isolation(), found[0].passes_a_connection()),
+                (expected, passes_a_connection),
+                "{name}"
+            );
+        }
+    }
 }

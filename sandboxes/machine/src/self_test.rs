@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::{Fault, Language};
+use switchtower_contract::{Fault, Isolation, Language};
 use tokio::time::timeout;
 
 use crate::assets;
@@ -15,6 +15,8 @@ use crate::host::UnavailableMachines;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_OUTPUT: usize = 1 << 20;
+/// The file with the kernel's version.
+const KERNEL: &str = "/proc/version";
 
 /// Interpreters and compilers: the language, and the commands that print its version, of which one is enough. No shell is needed, which
 /// a root file system of the user's may not have.
@@ -44,12 +46,20 @@ const NODE_MODULES: &[&str] = &[
      console.log(JSON.stringify(names.map(name => name.replace(/^node:/, \"\").split(\"/\")[0])))",
 ];
 
-/// Runs the self-test. `has_own_root`: the machine's root file system is the user's, and so are the users that it lists.
+/// Runs the self-test. `has_own_root`: the machine's root file system is the user's, and so are the users that it lists;
+/// `isolation`: the level that its runtime has by its name.
 ///
 /// # Errors
 /// The machine allows something that it must refuse, or runs no commands.
-pub(crate) async fn run(client: &InitClient, has_own_root: bool) -> Result<Found, UnavailableMachines> {
+pub(crate) async fn run(
+    client: &InitClient,
+    has_own_root: bool,
+    isolation: Isolation,
+) -> Result<Found, UnavailableMachines> {
     let tested = async {
+        if isolation == Isolation::Gvisor {
+            check_kernel(client).await?;
+        }
         check_isolation(client, has_own_root).await?;
         let mut found = Found::default();
         for (language, commands) in LANGUAGES {
@@ -71,6 +81,18 @@ pub(crate) async fn run(client: &InitClient, has_own_root: bool) -> Result<Found
     timeout(TIMEOUT, tested)
         .await
         .unwrap_or_else(|_| Err(UnavailableMachines::new("the self-test of a machine did not end")))
+}
+
+/// Checks that the machine does not run on the host's kernel.
+async fn check_kernel(client: &InitClient) -> Result<(), UnavailableMachines> {
+    let unknown = |why: String| UnavailableMachines::new(format!("the kernel of a machine is unknown: {why}"));
+    let own = std::fs::read(KERNEL).map_err(|error| unknown(error.to_string()))?;
+    let read = client.read_file(KERNEL, MAX_OUTPUT).await.map_err(|fault| unknown(fault.to_string()))?;
+    match read {
+        Ok(kernel) if !kernel.is_empty() && kernel != own => Ok(()),
+        Ok(_) => Err(UnavailableMachines::new("a machine runs on this host's kernel: its runtime is not gVisor")),
+        Err(refused) => Err(unknown(refused.message)),
+    }
 }
 
 /// Checks what the machine's root must not be able to do.

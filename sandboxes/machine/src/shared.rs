@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use switchtower_contract::{Exit, Fault, Need, NetworkPolicy, Outcome, Price, Usage};
 use switchtower_jail::GroupUsage;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::channel::CommandEnd;
 use crate::client::InitClient;
@@ -79,6 +79,26 @@ impl SharedInstance {
         self.with(|instance| UsageSoFar { at: Instant::now(), group: instance.usage() })
     }
 
+    /// Returns how a run ended that began when `before` was read. Where using up the memory ends the whole machine, as with gVisor, the
+    /// loss of the machine is that of the program.
+    pub(crate) async fn end_of(&self, end: Result<RunEnd, Fault>, before: &UsageSoFar) -> Result<RunEnd, Fault> {
+        if !matches!(end, Err(Fault::Lost { .. } | Fault::Unavailable { .. })) {
+            return end;
+        }
+        let until = Instant::now() + LOSS_TIMEOUT;
+        loop {
+            let (kills, may_come) = self.with(|instance| (instance.usage().memory_kills, instance.ends_whole()))?;
+            if kills.unwrap_or(0) > before.group.memory_kills.unwrap_or(0) {
+                return Ok(RunEnd::Process(CommandEnd::Signal(KILL)));
+            }
+            // It is written down when all processes of the machine have ended.
+            if !may_come || Instant::now() > until {
+                return end;
+            }
+            sleep(LOSS_INTERVAL).await;
+        }
+    }
+
     /// Returns the outcome of a run that began when `before` was read.
     pub(crate) fn outcome(
         &self,
@@ -97,6 +117,9 @@ impl SharedInstance {
     }
 }
 
+/// How long it may take to learn why a machine was lost, and how often that is looked for.
+const LOSS_TIMEOUT: Duration = Duration::from_secs(3);
+const LOSS_INTERVAL: Duration = Duration::from_millis(20);
 /// The signal that nothing catches.
 const KILL: i32 = 9;
 /// The exit code of a shell whose command was killed.

@@ -20,7 +20,7 @@ pub(crate) struct Container {
 /// A container runtime's container.
 pub(crate) struct RunningRuntime {
     pub(crate) program: PathBuf,
-    pub(crate) options: Vec<String>,
+    pub(crate) options: &'static [&'static str],
     pub(crate) state: PathBuf,
     /// The file with the number of the machine's first process.
     pub(crate) process: PathBuf,
@@ -48,6 +48,7 @@ impl Container {
                 break code;
             }
         };
+        self.keep_kills(config);
         self.clear(&config.name);
         code
     }
@@ -66,12 +67,21 @@ impl Container {
         let _ = self.group.set_frozen(false);
         if let Some(runtime) = &self.runtime {
             let mut command = Command::new(&runtime.program);
-            command.args(&runtime.options).arg("--root").arg(&runtime.state).args(["delete", "--force", &config.name]);
+            command.args(runtime.options).arg("--root").arg(&runtime.state).args(["delete", "--force", &config.name]);
             // The rest is killed by its group, or as an orphan.
             let _ = command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
         }
         sys::kill(self.process);
         sys::wait_for(self.process)
+    }
+
+    /// Writes down whether the machine's memory was used up, which its group knows until it is removed: with gVisor, that ends the whole
+    /// machine.
+    fn keep_kills(&self, config: &ContainerConfig) {
+        if let Some(kills) = self.group.usage().memory_kills.filter(|kills| *kills > 0) {
+            // Without it, the machine was lost for another reason.
+            let _ = std::fs::write(config.kill_count(), kills.to_string());
+        }
     }
 
     /// Removes what the container leaves: processes whose runtime has ended are children of this process.

@@ -41,7 +41,7 @@ mod root;
 mod sys;
 mod watch;
 
-pub use config::{Bind, ContainerConfig, Ids, MachineLimits, Overlay, RESERVED_PROCESSES, Runtime};
+pub use config::{Bind, ContainerConfig, Ids, MachineLimits, OciKind, Overlay, Passes, RESERVED_PROCESSES, Runtime};
 pub use protection::protect;
 use report::InStep as _;
 pub use report::{LaunchError, LaunchReport};

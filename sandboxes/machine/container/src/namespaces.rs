@@ -27,7 +27,7 @@ const SOCKET: i32 = 3;
 pub(crate) fn start(config: &ContainerConfig) -> Result<(Container, Vec<Layer>), LaunchError> {
     let ids = enter_outer(config.ids).during("user namespace")?;
     let Root { path, shared_memory, layers: mut all } = root::make(config, ids)?;
-    let (group, missing) = make_group(config);
+    let (group, missing) = make_group(config, config.limits.memory, config.limits.all_processes());
     let devices = Devices::copy(&shared_memory).during("devices")?;
     let (mut here, mut there) = Sync::pair().during("start")?;
     // SAFETY: this process has one thread.
@@ -91,14 +91,14 @@ fn users(ids: Ids) -> Layer {
     )
 }
 
-/// Makes the control group with the machine's limits.
-pub(crate) fn make_group(config: &ContainerConfig) -> (ControlGroup, Vec<String>) {
+/// Makes the control group with the machine's limits: bytes of memory, and processes of the host.
+pub(crate) fn make_group(config: &ContainerConfig, memory: u64, processes: u64) -> (ControlGroup, Vec<String>) {
     let limits = &config.limits;
     ControlGroup::create(
         &config.name,
         &GroupLimits {
-            memory: Some(limits.memory),
-            processes: Some(limits.all_processes()),
+            memory: Some(memory),
+            processes: Some(processes),
             processors: limits.processors,
             weight: Some(100),
         },

@@ -10,7 +10,7 @@ use switchtower_machine::{Config, EgressNetwork, Machines};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{OpenMachine, built_in, config};
+use crate::harness::{OpenMachine, choice, config, each_way};
 
 struct TestNetwork {
     server: SocketAddr,
@@ -35,7 +35,7 @@ impl EgressNetwork for TestNetwork {
 }
 
 /// Returns machines that may reach port 80 of hosts below `example.com`, where a web server answers `found`.
-async fn machines() -> (Arc<TestNetwork>, Machines) {
+async fn machines(runtime: &str) -> (Arc<TestNetwork>, Machines) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -49,7 +49,7 @@ async fn machines() -> (Arc<TestNetwork>, Machines) {
     });
     let network = Arc::new(TestNetwork { server, connected: Mutex::default() });
     let egress = vec!["*.example.com:80".parse().unwrap()];
-    let config = Config { egress, offers_internet: true, ..config() };
+    let config = Config { runtime: choice(runtime), egress, offers_internet: true, ..config() };
     (network.clone(), Machines::with_network(config, network).unwrap())
 }
 
@@ -79,48 +79,46 @@ fn requests(host: &str, times: u32) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_reaches_the_allowed_hosts_through_its_proxy_and_nothing_else() {
-    if built_in().await.is_none() {
-        return;
+    for tested in each_way().await {
+        let (network, machines) = machines(tested.runtime).await;
+        assert!(machines.offer().internet);
+        let machine = open(&machines, NetworkPolicy::OPEN).await;
+        for user in ["user", "root"] {
+            assert_eq!(machine.command(user, &request("api.example.com")).await.printed, "found\n");
+        }
+        // Many at once: each has a connection of its own, and the end of one leaves a place for another.
+        let many = machine.command("user", &requests("api.example.com", 100)).await;
+        assert_eq!(many.printed.matches("found").count(), 100, "{}", many.printed);
+        for (host, why) in [
+            ("evil.net", "403 evil.net:80 is not in machine.egress.allow"),
+            ("inside.example.com", "403 inside.example.com leads to an address of a private network"),
+        ] {
+            let run = machine.command("user", &request(host)).await;
+            assert!(run.printed.contains(why), "{}", run.printed);
+        }
+        let direct = machine.command("root", "exec 3<>/dev/tcp/93.184.215.14/80").await;
+        assert_ne!(direct.end, "exit status 0", "without the proxy there is no network");
+        let connected = network.connected.lock().unwrap();
+        assert_eq!(*connected, ["93.184.215.14:80".parse().unwrap(); 102], "{connected:?}");
     }
-    let (network, machines) = machines().await;
-    assert!(machines.offer().internet);
-    let machine = open(&machines, NetworkPolicy::OPEN).await;
-    for user in ["user", "root"] {
-        assert_eq!(machine.command(user, &request("api.example.com")).await.printed, "found\n");
-    }
-    // Many at once: each has a connection of its own, and the end of one leaves a place for another.
-    let many = machine.command("user", &requests("api.example.com", 100)).await;
-    assert_eq!(many.printed.matches("found").count(), 100, "{}", many.printed);
-    for (host, why) in [
-        ("evil.net", "403 evil.net:80 is not in machine.egress.allow"),
-        ("inside.example.com", "403 inside.example.com leads to an address of a private network"),
-    ] {
-        let run = machine.command("user", &request(host)).await;
-        assert!(run.printed.contains(why), "{}", run.printed);
-    }
-    let direct = machine.command("root", "exec 3<>/dev/tcp/93.184.215.14/80").await;
-    assert_ne!(direct.end, "exit status 0", "without the proxy there is no network");
-    let connected = network.connected.lock().unwrap();
-    assert_eq!(*connected, ["93.184.215.14:80".parse().unwrap(); 102], "{connected:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_may_not_reach_the_internet_reaches_nothing_and_its_policy_can_change() {
-    if built_in().await.is_none() {
-        return;
+    for tested in each_way().await {
+        let (_, machines) = machines(tested.runtime).await;
+        let none = NetworkPolicy { internet: Some(false), ..NetworkPolicy::OPEN };
+        let machine = open(&machines, none.clone()).await;
+        let denied = machine.command("user", &request("api.example.com")).await.printed;
+        assert!(denied.contains("403 this sandbox may not reach the internet"), "{denied}");
+        machine.machine.set_network(&NetworkPolicy::OPEN).await.unwrap();
+        assert_eq!(machine.command("user", &request("api.example.com")).await.printed, "found\n");
+        let wrong = NetworkPolicy { deny_out: vec!["example.com:80".to_owned()], ..NetworkPolicy::OPEN };
+        assert!(machine.machine.set_network(&wrong).await.unwrap_err().detail().contains("example.com:80"));
+        machine.machine.set_network(&none).await.unwrap();
+        let denied = machine.command("user", &request("api.example.com")).await.printed;
+        assert!(denied.contains("403 "), "{denied}");
+        // It still answers after its connections were replaced.
+        machine.answers().await.unwrap();
     }
-    let (_, machines) = machines().await;
-    let none = NetworkPolicy { internet: Some(false), ..NetworkPolicy::OPEN };
-    let machine = open(&machines, none.clone()).await;
-    let denied = machine.command("user", &request("api.example.com")).await.printed;
-    assert!(denied.contains("403 this sandbox may not reach the internet"), "{denied}");
-    machine.machine.set_network(&NetworkPolicy::OPEN).await.unwrap();
-    assert_eq!(machine.command("user", &request("api.example.com")).await.printed, "found\n");
-    let wrong = NetworkPolicy { deny_out: vec!["example.com:80".to_owned()], ..NetworkPolicy::OPEN };
-    assert!(machine.machine.set_network(&wrong).await.unwrap_err().detail().contains("example.com:80"));
-    machine.machine.set_network(&none).await.unwrap();
-    let denied = machine.command("user", &request("api.example.com")).await.printed;
-    assert!(denied.contains("403 "), "{denied}");
-    // It still answers after its connections were replaced.
-    machine.answers().await.unwrap();
 }

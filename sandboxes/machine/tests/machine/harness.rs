@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
 
 /// The container runtimes that are tested where they are installed.
-const RUNTIMES: [&str; 2] = ["runc", "crun"];
+const RUNTIMES: [&str; 3] = ["runc", "crun", "runsc"];
 /// Names the folder of a process of its own.
 const SCRATCH: &str = "SWITCHTOWER_TEST_MACHINES";
 /// The longest time of one command.
@@ -39,7 +39,7 @@ pub(crate) async fn all_runtimes() -> &'static [Tested] {
     let start = async || {
         let mut all: Vec<Tested> = built_in().await.into_iter().collect();
         for runtime in RUNTIMES {
-            let config = Config { runtime: RuntimeChoice::Program(runtime.into()), ..config() };
+            let config = Config { runtime: choice(runtime), ..config() };
             match started(config).await {
                 Ok(machines) => all.push(Tested { runtime, machines }),
                 Err(error) => eprintln!("skipped: machines of {runtime}: {error}"),
@@ -48,6 +48,17 @@ pub(crate) async fn all_runtimes() -> &'static [Tested] {
         all
     };
     ALL.get_or_init(start).await
+}
+
+/// Returns machines of each way to reach them: by a listening socket and, where gVisor is installed, by a connection.
+pub(crate) async fn each_way() -> Vec<Tested> {
+    let all = all_runtimes().await.iter();
+    all.filter(|tested| matches!(tested.runtime, "built-in" | "runsc")).cloned().collect()
+}
+
+/// Returns the setting for a runtime.
+pub(crate) fn choice(name: &str) -> RuntimeChoice {
+    if name == "built-in" { RuntimeChoice::BuiltIn } else { RuntimeChoice::Program(name.into()) }
 }
 
 /// Returns the machines of the built-in runtime. `None`, with a message, where they cannot be started.

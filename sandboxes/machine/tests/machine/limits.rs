@@ -6,7 +6,7 @@ use std::time::Duration;
 use switchtower_contract::{Exit, Language, Limits, Program};
 use switchtower_machine::Config;
 
-use crate::harness::{Tested, built_in, config, other_process, run, run_within, started};
+use crate::harness::{Tested, built_in, config, each_way, other_process, run, run_within, started};
 
 const WALL: Duration = Duration::from_secs(60);
 /// Takes all the memory that there is.
@@ -17,19 +17,21 @@ const WITHOUT_GROUPS: [&str; 5] =
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_uses_up_the_memory_ends_out_of_memory_in_every_language() {
-    let Some(tested) = built_in().await else { return };
-    for (language, source) in [
-        (Language::Python, HOARD.to_owned()),
-        (Language::Bash, format!("python3 -c '{HOARD}'\nexit $?")),
-        (
-            Language::C,
-            "#include <stdlib.h>\n#include <string.h>\nint main(){for(;;)memset(malloc(1<<22),1,1<<22);}".to_owned(),
-        ),
-    ] {
-        let (outcome, output) = run(&tested.machines, &Program::new(language, source.as_str()), WALL).await;
-        assert_eq!(outcome.unwrap().exit, Exit::OutOfMemory, "{language}: {output:?}");
+    for tested in each_way().await {
+        for (language, source) in [
+            (Language::Python, HOARD.to_owned()),
+            (Language::Bash, format!("python3 -c '{HOARD}'\nexit $?")),
+            (
+                Language::C,
+                "#include <stdlib.h>\n#include <string.h>\nint main(){for(;;)memset(malloc(1<<22),1,1<<22);}"
+                    .to_owned(),
+            ),
+        ] {
+            let (outcome, output) = run(&tested.machines, &Program::new(language, source.as_str()), WALL).await;
+            assert_eq!(outcome.unwrap().exit, Exit::OutOfMemory, "{language}: {output:?}");
+        }
+        assert!(tested.open().await.answers().await.is_ok());
     }
-    assert!(tested.open().await.answers().await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 # Makes message queues until it cannot.
 # prints: held
+# gvisor: the memory of the machine limits them
 rt = ctypes.CDLL("librt.so.1", use_errno=True)
 count = 0
 while count < 10000:

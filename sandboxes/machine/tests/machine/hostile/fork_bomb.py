@@ -1,5 +1,6 @@
 # Forks until it cannot; its children stay.
 # prints: stopped True True
+# gvisor: gVisor ends where the host refuses it threads
 count = 0
 try:
     while True:

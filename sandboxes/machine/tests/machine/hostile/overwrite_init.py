@@ -1,5 +1,6 @@
 # Overwrites the program of the first process, which other machines run too.
 # prints: held True True
+# gvisor: a file system does not say that it is read-only
 INIT = "/run/switchtower/init"
 attempt("write", lambda: os.open(INIT, os.O_WRONLY))
 attempt("truncate", lambda: os.truncate(INIT, 0))

@@ -1,5 +1,6 @@
 # Keeps descriptors alive in a socket that nobody reads.
 # prints: held
+# gvisor: the memory of the machine limits them
 one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 one.setblocking(False)
 count = 0

@@ -1,4 +1,5 @@
 # Reads and enters the first process by /proc.
+# gvisor: other users read what the first process runs with, which is no secret
 for file in environ maps mem auxv stack syscall pagemap io; do
     attempt "$file" bash -c "head -c 1 /proc/1/$file | grep -qa ."
 done

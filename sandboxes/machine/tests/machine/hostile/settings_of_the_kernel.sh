@@ -1,4 +1,5 @@
 # Writes settings of the kernel.
+# gvisor: they are those of its own kernel
 set_to() { echo "$2" > "$1"; }
 for file in sysrq-trigger; do attempt "$file" set_to "/proc/$file" b; done
 for file in kernel/core_pattern kernel/modprobe kernel/hostname kernel/panic kernel/sysrq kernel/ns_last_pid \

@@ -1,6 +1,7 @@
 # Signals everybody, then the first process.
 # prints: held
 # ends: any
+# gvisor: root ends the first process, and with it the machine
 if os.fork() == 0:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGSTOP, signal.SIGINT, signal.SIGSEGV, signal.SIGHUP, signal.SIGUSR1):

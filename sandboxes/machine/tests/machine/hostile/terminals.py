@@ -1,5 +1,6 @@
 # Opens terminals until it cannot.
 # prints: held
+# gvisor: the memory of the machine limits them
 import pty
 
 held = []

@@ -1,5 +1,6 @@
 # Traces a program that the first process starts, while it still is that process.
 # prints: held
+# gvisor: the files of running programs can be changed, in the layer of the machine
 def catch():
     seen = set(os.listdir("/proc"))
     until = time.monotonic() + 2
