@@ -27,7 +27,7 @@ pub use clouds::Clouds;
 pub use layers::ConfigError;
 pub use load::{SettingsSource, load, load_with_flags};
 pub use local::{JailProfileSetting, Native, Tiers, Wasm};
-pub use machine::{BUILT_IN, LocalMachines};
+pub use machine::{BUILT_IN, LocalMachines, STRONGEST};
 pub use profile::SettingsProfile;
 
 use switchtower_core::{cache, memory, quota, record, session, tier};

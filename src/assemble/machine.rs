@@ -13,7 +13,7 @@ use switchtower_machine::{ImportLimits, Machines, Python, Roots, RuntimeChoice, 
 use tokio::task::JoinHandle;
 
 use super::{MachineReport, NamedBackend, TierBackend, TierStart};
-use crate::config::{BUILT_IN, Config};
+use crate::config::{BUILT_IN, Config, STRONGEST};
 
 /// The tier's backend, or the reason why it is absent; neither if it is disabled.
 #[derive(Default)]
@@ -123,6 +123,7 @@ fn settings(config: &Config, has_cloud: bool) -> switchtower_machine::Config {
     switchtower_machine::Config {
         runtime: match machine.runtime.as_str() {
             BUILT_IN => RuntimeChoice::BuiltIn,
+            STRONGEST => RuntimeChoice::Strongest,
             program => RuntimeChoice::Program(PathBuf::from(program)),
         },
         root: machine.root.clone(),

@@ -14,9 +14,9 @@ pub struct LocalMachines {
     pub enabled: bool,
     /// The name of its tier in rules, requests and answers.
     pub tier: TierName,
-    /// What starts machines: `built-in`, with namespaces of this host; or a container runtime with the command line of runc, by its
-    /// name or path: `runsc` (gVisor, the isolation level `gvisor`), `runc`, `crun`. `kata` and `krun` have not been tested, and
-    /// need a path.
+    /// What starts machines: `built-in`, with namespaces of this host; a container runtime with the command line of runc, by its
+    /// name or path: `runsc` (gVisor, the isolation level `gvisor`), `runc`, `crun`; or `auto`, the first of these three that is
+    /// installed and starts machines, and otherwise the built-in one. `kata` and `krun` have not been tested, and need a path.
     pub runtime: String,
     /// The machines' root file system: a folder that `switchtower machine root import` has made, a folder with an unpacked root
     /// file system, or an image layout, which is unpacked once. Not set: `/usr` of this host, read-only, and a made `/etc`.
@@ -61,6 +61,8 @@ pub struct MachineEgress {
 
 /// The runtime of machines that is part of this program.
 pub const BUILT_IN: &str = "built-in";
+/// The strongest runtime that is found.
+pub const STRONGEST: &str = "auto";
 
 impl LocalMachines {
     pub(super) fn problem(&self) -> Option<String> {
@@ -68,7 +70,9 @@ impl LocalMachines {
             (value < least).then(|| format!("{name} must be at least {text}"))
         };
         if self.runtime.trim().is_empty() {
-            return Some(format!("runtime must be {BUILT_IN} or the name of a container runtime, such as runsc"));
+            return Some(format!(
+                "runtime must be {BUILT_IN}, {STRONGEST} or the name of a container runtime, such as runsc"
+            ));
         }
         if !(1..=2000).contains(&self.max_machines) {
             return Some("max_machines must be between 1 and 2000".to_owned());

@@ -11,6 +11,8 @@ use switchtower_machine_image::{ImportLimits, Roots};
 pub enum RuntimeChoice {
     /// The built-in one.
     BuiltIn,
+    /// The strongest of those that are installed and start machines: runsc, runc, crun, and then the built-in one.
+    Strongest,
     /// A container runtime with the command line of runc: its name or path.
     Program(PathBuf),
 }

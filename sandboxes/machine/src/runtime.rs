@@ -10,6 +10,9 @@ use switchtower_contract::Isolation;
 use crate::config::RuntimeChoice;
 use crate::host::UnavailableMachines;
 
+/// The runtimes that are looked for where the strongest one is wanted, in this order. The built-in one is the last.
+const STRONGEST: [&str; 3] = ["runsc", "runc", "crun"];
+
 /// A runtime that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FoundRuntime {
@@ -30,6 +33,10 @@ impl FoundRuntime {
     pub(crate) fn find(choice: &RuntimeChoice) -> Result<Vec<Self>, UnavailableMachines> {
         match choice {
             RuntimeChoice::BuiltIn => Ok(vec![Self::BuiltIn]),
+            RuntimeChoice::Strongest => {
+                let installed = STRONGEST.iter().filter_map(|name| Self::of_program(Path::new(name)).ok());
+                Ok(installed.chain([Self::BuiltIn]).collect())
+            }
             RuntimeChoice::Program(wanted) => Self::of_program(wanted).map(|found| vec![found]),
         }
     }
@@ -216,5 +223,6 @@ mod tests {
                 "{name}"
             );
         }
+        assert_eq!(FoundRuntime::find(&RuntimeChoice::Strongest).unwrap().last(), Some(&FoundRuntime::BuiltIn));
     }
 }

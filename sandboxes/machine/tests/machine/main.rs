@@ -14,4 +14,5 @@ mod not_root;
 mod ports;
 mod programs;
 mod roots;
+mod strongest;
 mod sudo;
