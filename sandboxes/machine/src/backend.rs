@@ -60,6 +60,8 @@ pub(crate) struct Found {
     pub(crate) modules: Option<Arc<BTreeSet<String>>>,
     /// Node's own modules; `None`: not known yet.
     pub(crate) node_modules: Option<Arc<BTreeSet<String>>>,
+    /// What programs of every system use and the machine's kernel lacks, if there is something.
+    pub(crate) missing_call: Option<String>,
 }
 
 impl Found {
@@ -186,6 +188,10 @@ async fn begin(
     let mut failed = UnavailableMachines::new("there is no runtime");
     for runtime in runtimes {
         match begin_with(config.clone(), runtime.clone(), Arc::clone(network)).await {
+            Ok(Started { found: Found { missing_call: Some(why), .. }, .. }) if runtimes.len() > 1 => {
+                tracing::info!(runtime = runtime.name(), why, "a runtime is passed over");
+                failed = UnavailableMachines::new(why);
+            }
             Ok(started) => return Ok(started),
             Err(error) => {
                 tracing::info!(runtime = runtime.name(), %error, "a runtime does not start machines");
@@ -205,10 +211,11 @@ async fn begin_with(
     let host = prepared.await.map_err(UnavailableMachines::new)??;
     let host = Arc::new(host);
     let first = Instance::start(&host).await?;
-    let layers = first.layers.clone();
+    let mut layers = first.layers.clone();
     let tested = self_test::run(&first.client, host.root.is_some(), host.runtime.isolation()).await;
     first.end().await;
     let found = tested?;
+    layers.extend(found.missing_call.clone().map(|why| Layer { name: "system calls".to_owned(), status: Err(why) }));
     let runtime = runtime_id(&host, &found);
     Ok(Started { host, found, layers, runtime })
 }

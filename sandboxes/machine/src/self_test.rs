@@ -62,6 +62,9 @@ pub(crate) async fn run(
         }
         check_isolation(client, has_own_root).await?;
         let mut found = Found::default();
+        if isolation == Isolation::Gvisor {
+            found.missing_call = missing_call(client).await?;
+        }
         for (language, commands) in LANGUAGES {
             let Some(version) = version(client, commands).await? else { continue };
             found.languages.push(language);
@@ -93,6 +96,14 @@ async fn check_kernel(client: &InitClient) -> Result<(), UnavailableMachines> {
         Ok(_) => Err(UnavailableMachines::new("a machine runs on this host's kernel: its runtime is not gVisor")),
         Err(refused) => Err(unknown(refused.message)),
     }
+}
+
+/// Returns why a program of every system fails; `None`: it does not, or the machine has none. Old versions of gVisor do not know a flag of
+/// statx(2).
+async fn missing_call(client: &InitClient) -> Result<Option<String>, UnavailableMachines> {
+    let run = run_command(client, &["ls", "-d", "/"]).await?;
+    let fails = run.is_some_and(|(end, _)| end != CommandEnd::Code(0) && end != CommandEnd::Code(127));
+    Ok(fails.then(|| "ls and stat fail: newer releases of gVisor have what they call".to_owned()))
 }
 
 /// Checks what the machine's root must not be able to do.
