@@ -192,7 +192,9 @@ impl RunningCommand {
         tokio::pin!(output);
         let (mut is_output_open, mut is_ended_by_caller, mut is_timed_out) = (true, false, false);
         let mut status: Option<io::Result<ExitStatus>> = None;
-        while status.is_none() || (is_output_open && !is_ended_by_caller) {
+        // The end of its program hangs a terminal up, which not every kernel reports.
+        let is_terminal = self.terminal.is_some();
+        while status.is_none() || (is_output_open && !is_ended_by_caller && !is_terminal) {
             tokio::select! {
                 () = &mut output, if is_output_open => is_output_open = false,
                 waited = group.wait(), if status.is_none() => status = Some(waited),

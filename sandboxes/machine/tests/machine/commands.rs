@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use http::Request;
+use serde_json::json;
 use switchtower_contract::{Cell, Events, Exit, Kernel, KernelOptions, Language, Limits};
 
-use crate::harness::{all_runtimes, built_in};
+use crate::harness::{all_runtimes, built_in, each_way};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_written_file_is_read_again() {
@@ -27,6 +28,17 @@ async fn pip_may_install_and_says_soon_that_it_reaches_nothing() {
         }
         let printed = open.command("user", "python3 -m pip install --no-cache-dir idna 2>&1").await.printed;
         assert!(printed.contains("No matching distribution found for idna"), "{}: {printed}", tested.runtime);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_with_a_terminal_sees_its_size_and_ends() {
+    for tested in each_way().await {
+        let open = tested.open().await;
+        let process = json!({ "cmd": "/bin/bash", "args": ["-c", "test \"$(stty size)\" = '25 81'"] });
+        let run =
+            open.process("user", &json!({ "process": process, "pty": { "size": { "cols": 81, "rows": 25 } } })).await;
+        assert_eq!(run.end, "exit status 0", "{}", tested.runtime);
     }
 }
 
