@@ -226,6 +226,7 @@ mod tests {
             Need::Process("ls".into()),
             Need::Threads,
             Need::Memory(1 << 28),
+            Need::Disk,
             Need::Time(Duration::from_millis(1)),
             Need::Language("a feature".into()),
         ] {
@@ -258,7 +259,7 @@ mod tests {
     /// another version are refused by that number; without it they would misread the frames.
     #[test]
     fn the_bytes_of_each_frame_are_those_of_this_protocol() {
-        assert_eq!(crate::protocol::PROTOCOL, 3);
+        assert_eq!(crate::protocol::PROTOCOL, 4);
         let limits = || Limits { wall: Duration::from_secs(3), memory: 5, output: 7, ..Limits::default() };
         let (program, cell) = (Program::python("a"), Cell { source: "b".into(), ..Cell::default() });
         let orders = [
@@ -293,6 +294,8 @@ mod tests {
             })),
             WorkerReport::InternalOutput(Err(Fault::Lost { reason: "e".into() })),
             WorkerReport::KernelClosed,
+            // The last one: another one before it would change its number.
+            WorkerReport::ProgramEnded(Err(Fault::Unsupported(Need::Language("f".into())))),
         ];
         let hex = |bytes: Vec<u8>| bytes[4..].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let frames = orders.iter().map(|order| hex(encode(order).unwrap()));
@@ -300,8 +303,8 @@ mod tests {
         assert_eq!(frames, FRAMES);
     }
 
-    /// Of protocol 2.
-    const FRAMES: [&str; 10] = [
+    /// Of protocol 4.
+    const FRAMES: [&str; 11] = [
         "00000161000000000300050701",
         "010101010000016200000000000300050701",
         "0201016300c0843d",
@@ -312,6 +315,7 @@ mod tests {
         "02000000000000000000010501017001010000000000000000000000000000000000000000000000000000000000000000000001",
         "0301020165",
         "04",
+        "010103090166",
     ];
 
     #[test]

@@ -14,8 +14,9 @@ use crate::jail::Layer;
 use crate::process::StartError;
 
 /// The protocol of this version. Raise it with every change of the data between parent and worker: a frame, a type of
-/// the contract in it, the settings in an argument. A test compares it with the frames' bytes.
-pub const PROTOCOL: u32 = 3;
+/// the contract in it, the settings in an argument, what code of ours that a worker runs expects of its Python. A test compares it
+/// with the frames' bytes.
+pub const PROTOCOL: u32 = 4;
 /// The version that a worker reports, for messages. Only the protocol decides whether it is used.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
