@@ -97,7 +97,7 @@ impl InitClient {
         request: Request<Bytes>,
     ) -> Result<Response<Incoming>, PortError> {
         let tunnel = self.connect_port(port).await?;
-        send_over(tunnel, request).await.map_err(PortError::Fault)
+        send_over(tunnel, request).await.map_err(|fault| PortError::Broken(fault.detail()))
     }
 
     /// Connects to a port of the machine's loopback.
@@ -176,6 +176,8 @@ impl InitClient {
 pub(crate) enum PortError {
     /// Nothing listens on it.
     Closed,
+    /// What listens there does not answer as HTTP has it; the reason.
+    Broken(String),
     Fault(Fault),
 }
 

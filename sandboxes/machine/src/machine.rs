@@ -45,14 +45,14 @@ impl Machine for LocalMachine {
         if port == ENVD_PORT && request.uri().path() == "/metrics" && request.method() == Method::GET {
             return self.metrics(request).await;
         }
-        Ok(match self.send(port, request).await? {
-            Some(answer) => streamed(answer),
-            None => closed(port),
-        })
+        Ok(self.send(port, request).await?.map_or_else(|refused| refused, streamed))
     }
 
     async fn upgrade(&self, port: u16, request: Request<Bytes>) -> Result<Upgraded, Fault> {
-        let Some(mut answer) = self.send(port, request).await? else { return Ok(Upgraded::Refused(closed(port))) };
+        let mut answer = match self.send(port, request).await? {
+            Ok(answer) => answer,
+            Err(refused) => return Ok(Upgraded::Refused(refused)),
+        };
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Upgraded::Refused(streamed(answer)));
         }
@@ -100,15 +100,23 @@ impl LocalMachine {
         Ok(answer)
     }
 
-    /// Sends a request to a port. `None`: nothing listens on it.
-    async fn send(&self, port: u16, request: Request<Bytes>) -> Result<Option<Response<Incoming>>, Fault> {
+    /// Sends a request to a port. Returns its answer, or the one for a port that has none.
+    async fn send(
+        &self,
+        port: u16,
+        request: Request<Bytes>,
+    ) -> Result<Result<Response<Incoming>, Response<Body>>, Fault> {
         let client = self.instance.client()?;
         if port == ENVD_PORT {
-            return client.request(request).await.map(Some);
+            return client.request(request).await.map(Ok);
         }
         match client.request_port(port, request).await {
-            Ok(answer) => Ok(Some(answer)),
-            Err(PortError::Closed) => Ok(None),
+            Ok(answer) => Ok(Ok(answer)),
+            Err(PortError::Closed) => Ok(Err(closed(port))),
+            Err(PortError::Broken(why)) => {
+                let text = format!("what listens on port {port} of the machine gave no answer of HTTP: {why}");
+                Ok(Err(text_answer(StatusCode::BAD_GATEWAY, text)))
+            }
             Err(PortError::Fault(fault)) => Err(fault),
         }
     }

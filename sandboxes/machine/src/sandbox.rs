@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Events, Fault, InterpreterId, Limits, Machine, Maintenance, NetworkPolicy, Outcome, Program, Sandbox,
+    Events, Fault, InterpreterId, Limits, Machine, Maintenance, Need, NetworkPolicy, Outcome, Program, Randomness,
+    Sandbox,
 };
 use tokio::time::Instant;
 
@@ -42,6 +43,10 @@ impl Sandbox for MachineSandbox {
     async fn run(&mut self, program: &Program, limits: &Limits, events: &Events) -> Result<Outcome, Fault> {
         let deadline = Instant::now() + limits.wall;
         Fault::check_language(program.language, |given| self.shared.languages().contains(&given))?;
+        if matches!(program.randomness, Randomness::Seeded(_)) {
+            let need = "a seeded clock and random numbers";
+            return Err(Fault::Unsupported(Need::Language(need.to_owned())));
+        }
         let interpreter = InterpreterId::next();
         let machine = self.instance()?.share();
         let (compiled, most_memory) = (&self.shared.compiled, self.shared.memory());

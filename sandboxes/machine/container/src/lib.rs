@@ -23,7 +23,7 @@
 //! host's handler of crashes, if it has one and the program has lowered its limit of core files to 0.
 //!
 //! Where no control group can be made, memory is held by a watcher that looks 20 times a second and kills the largest process:
-//! a machine exceeds its limit in between, and memory in files without a name that nobody has mapped is not counted. Processes
+//! a machine exceeds its limit in between, and segments of System V that no process has attached are not counted. Processes
 //! are limited for each of its users, processor time is not. The layers report it.
 #![cfg(target_os = "linux")]
 

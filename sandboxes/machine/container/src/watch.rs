@@ -1,11 +1,14 @@
 //! Holds the memory of a machine where no control group does: looks at its processes from outside, and kills the largest one while
 //! all together use more than the limit, as the kernel would.
 //!
-//! Counted are the machine's files and the memory that each process has of its own. What processes take between two looks is
-//! not held, nor is memory that no process has mapped.
+//! Counted are the machine's files, the memory that each process has of its own or shares, and files without a name that a process has
+//! open (memfd_create(2)). What processes take between two looks is not held, nor are segments of System V that no process has
+//! attached.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -52,20 +55,25 @@ impl Watch {
         self.limit = lowered.map_or(self.limit, |bytes: u64| bytes.min(self.limit));
         let files = sys::used_bytes(&self.files).unwrap_or(0);
         let quick = self.sizes(resident);
-        if files + quick.iter().map(|(size, _)| size).sum::<u64>() <= self.limit {
+        let unnamed: BTreeMap<_, _> = quick.iter().flat_map(|(_, process)| unnamed_files(process)).collect();
+        let fixed = files + unnamed.values().sum::<u64>();
+        if fixed + quick.iter().map(|(size, _)| size).sum::<u64>() <= self.limit {
             return;
         }
-        // Memory that forked processes share was counted for each.
+        // Memory that processes share was counted for each, and that of the machine's files that they have mapped twice.
         let mut exact = self.sizes(proportional);
+        let mut used = fixed + exact.iter().map(|(size, _)| size).sum::<u64>();
+        for (size, process) in &mut exact {
+            *size += unnamed_files(process).values().sum::<u64>();
+        }
         exact.sort_unstable_by_key(|(size, _)| *size);
-        let mut used = files + exact.iter().map(|(size, _)| size).sum::<u64>();
         while used > self.limit
             && let Some((size, process)) = exact.pop()
         {
             if File::open(&process).and_then(|process| sys::kill_opened(&process)).is_ok() {
                 self.kills.add();
             }
-            used -= size;
+            used = used.saturating_sub(size);
         }
     }
 
@@ -88,16 +96,52 @@ impl KillCount {
     }
 }
 
-/// Returns the bytes of a process that no file has.
+/// Returns the bytes of a process that no file on a disk has.
 fn resident(process: &Path) -> io::Result<u64> {
     let status = std::fs::read_to_string(process.join("status"))?;
-    Ok(kilobytes(&status, "RssAnon:") + kilobytes(&status, "VmSwap:"))
+    Ok(kilobytes(&status, "RssAnon:") + kilobytes(&status, "RssShmem:") + kilobytes(&status, "VmSwap:"))
 }
 
-/// Returns them, those that processes share divided by their number.
+/// Returns the bytes of a process that no file with a name has, those that processes share divided by their number.
 fn proportional(process: &Path) -> io::Result<u64> {
     let map = std::fs::read_to_string(process.join("smaps_rollup"))?;
-    Ok(kilobytes(&map, "Pss_Anon:") + kilobytes(&map, "SwapPss:"))
+    let own = kilobytes(&map, "Pss_Anon:") + kilobytes(&map, "SwapPss:");
+    if kilobytes(&map, "Pss_Shmem:") == 0 {
+        return Ok(own);
+    }
+    let (mut shared, mut is_shared) = (0, false);
+    for line in std::fs::read_to_string(process.join("smaps"))?.lines() {
+        match line.strip_prefix("Pss:") {
+            Some(size) if is_shared => shared += kilobytes(size, ""),
+            Some(_) => {}
+            // The first line of a mapping: its addresses, flags, offset, device, inode and path.
+            None if line
+                .as_bytes()
+                .first()
+                .is_some_and(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase()) =>
+            {
+                let path = line.splitn(6, ' ').nth(5).unwrap_or_default().trim_start();
+                is_shared = path.starts_with("/dev/zero (deleted)") || path.starts_with("/SYSV");
+            }
+            None => {}
+        }
+    }
+    Ok(own + shared)
+}
+
+/// Returns the bytes of each file without a name that a process has open, by its device and inode.
+fn unnamed_files(process: &Path) -> BTreeMap<(u64, u64), u64> {
+    let entries = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+    let unnamed = entries.filter(|entry| {
+        std::fs::read_link(entry.path())
+            .is_ok_and(|target| target.as_os_str().as_encoded_bytes().starts_with(b"/memfd:"))
+    });
+    unnamed
+        .filter_map(|entry| {
+            let file = std::fs::metadata(entry.path()).ok()?;
+            Some(((file.dev(), file.ino()), file.blocks() * 512))
+        })
+        .collect()
 }
 
 fn kilobytes(table: &str, name: &str) -> u64 {

@@ -61,6 +61,13 @@ async fn memory_is_held_here_without_groups() {
     let lower = Limits { wall: WALL, memory: 96 << 20, ..Limits::default() };
     let (outcome, output) = run_within(&machines, &Program::new(Language::Python, takes), &lower).await;
     assert_eq!(outcome.unwrap().exit, Exit::OutOfMemory, "{output:?}");
+    // Memory that is no process's own.
+    let nameless = "import os, time\nfor file in [os.memfd_create('a') for _ in range(16)]:\n  for _ in range(99): os.write(file, bytes(1 << 20))\ntime.sleep(3)";
+    let mapped = "import mmap, time\nheld = mmap.mmap(-1, 1500 << 20)\nfor at in range(0, 1500 << 20, 4096): held[at] = 1\ntime.sleep(3)";
+    for source in [nameless, mapped] {
+        let (outcome, output) = run(&machines, &Program::new(Language::Python, source), WALL).await;
+        assert_eq!(outcome.unwrap().exit, Exit::OutOfMemory, "{source} {output:?}");
+    }
     let tested = Tested { runtime: "without groups", machines };
     let open = tested.open().await;
     // Together more than the limit, each of them less.
