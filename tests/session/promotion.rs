@@ -241,3 +241,21 @@ async fn a_restricted_session_gets_a_machine_that_was_opened_for_its_policy_and_
     session.end();
     assert!(session.set_network(NetworkPolicy::OPEN).await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn contexts_that_wrote_files_move_together_when_their_cells_need_a_machine_at_once() {
+    let harness = TestHarness::new();
+    let session = harness.open().await;
+    let other = session.open_context(Language::Python, None).await.unwrap().id;
+    assert_eq!(run(&session, "a = 1\nwrite /home/user/a.txt one").await.transcript(), "wasm: 1");
+    assert_eq!(run_in(&session, &other, "b = 2\nwrite /home/user/b.txt two").await.transcript(), "wasm: 1");
+    let both = tokio::join!(
+        run(&session, "import pandas\na"),
+        run_in(&session, &other, "import pandas\nb"),
+        session.promote_for_command("ls"),
+    );
+    assert_eq!((both.0.transcript().as_str(), both.1.transcript().as_str()), ("e2b: 2 | = 1", "e2b: 2 | = 2"));
+    both.2.unwrap();
+    assert_eq!(harness.machines.sandboxes(), 1);
+    assert_eq!(run_in(&session, &other, "read /home/user/b.txt").await.transcript(), "e2b: 3 | two");
+}

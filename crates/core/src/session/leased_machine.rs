@@ -148,6 +148,11 @@ impl MachineSlot {
         MachineMove { slot: self, current: self.current.lock().await }
     }
 
+    /// Starts a move; `None` while another one is in progress.
+    pub(super) fn try_begin_move(&self) -> Option<MachineMove<'_>> {
+        Some(MachineMove { slot: self, current: self.current.try_lock().ok()? })
+    }
+
     /// Ends the machine.
     pub(super) async fn give_back(&self) {
         if let Some(machine) = self.current.lock().await.take() {

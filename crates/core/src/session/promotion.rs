@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use switchtower_contract::{Change, Kernel, Language, Machine};
 use tokio::sync::MutexGuard;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::context::{Context, ContextState};
 use super::files::Files;
@@ -27,6 +27,8 @@ use crate::tier::attempt::Attempt;
 
 /// Longest time that a command, a port or a file waits for a session's machine: the request timeout of E2B's clients.
 const PROMOTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a move waits for the contexts in which a cell runs: those of cells that wait for the move are free at once.
+const CONTEXTS_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often another machine is leased after one that turned out to be gone.
 const MAX_RETRIES: u32 = 2;
 
@@ -39,6 +41,14 @@ pub(super) struct Promotion<'a> {
     pub(super) for_cell: bool,
     pub(super) deadline: Instant,
     pub(super) attempts: &'a mut Vec<Attempt>,
+}
+
+/// Whether a context has moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ContextMove {
+    Done,
+    /// Another move is in progress, which takes the context along if its state is free: wait for it without the state.
+    InProgress,
 }
 
 impl Session {
@@ -88,17 +98,22 @@ impl Session {
         }
         let promoted = async {
             let context = self.contexts().get(None)?;
-            let mut state = tokio::select! {
-                biased;
-                // The running cell has moved the session.
-                () = self.machine_slot().moved() => return self.machine().ok_or_else(|| self.not_running()),
-                state = context.lock() => state,
-            };
             let deadline = Instant::now() + PROMOTION_TIMEOUT;
-            let attempts = &mut Vec::new();
-            let promotion = Promotion { tiers: &tiers, reason: &reason, for_cell: false, deadline, attempts };
-            move_context(self, &context, &mut state, promotion).await?;
-            self.machine().ok_or_else(|| self.not_running())
+            loop {
+                let mut state = tokio::select! {
+                    biased;
+                    // The running cell has moved the session.
+                    () = self.machine_slot().moved() => return self.machine().ok_or_else(|| self.not_running()),
+                    state = context.lock() => state,
+                };
+                let attempts = &mut Vec::new();
+                let promotion = Promotion { tiers: &tiers, reason: &reason, for_cell: false, deadline, attempts };
+                if move_context(self, &context, &mut state, promotion).await? == ContextMove::Done {
+                    return self.machine().ok_or_else(|| self.not_running());
+                }
+                drop(state);
+                self.machine_slot().wait_for_move().await;
+            }
         };
         tokio::select! {
             biased;
@@ -130,11 +145,11 @@ pub(super) async fn move_context(
     context: &Context,
     state: &mut ContextState,
     promotion: Promotion<'_>,
-) -> Result<(), Error> {
+) -> Result<ContextMove, Error> {
     let Promotion { tiers, reason, for_cell, deadline, attempts } = promotion;
-    let mut machine_move = session.machine_slot().begin_move().await;
+    let Some(mut machine_move) = session.machine_slot().try_begin_move() else { return Ok(ContextMove::InProgress) };
     if let Some(machine) = machine_move.existing() {
-        return move_to_existing(session, context, state, machine).await;
+        return move_to_existing(session, context, state, machine).await.map(|()| ContextMove::Done);
     }
     let needed = needed_languages(session, context, state, for_cell);
     let tiers = &tiers_with(session, tiers, &needed)?;
@@ -147,7 +162,7 @@ pub(super) async fn move_context(
     loop {
         let promotion = Promotion { tiers, reason, for_cell, deadline, attempts: &mut *attempts };
         match move_session(session, context, state, exported.as_ref(), promotion, &mut machine_move).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(ContextMove::Done),
             // A prewarmed machine may turn out to be gone; another one may work.
             Err(Error::Unavailable { .. }) if retries > 0 && Instant::now() < deadline => retries -= 1,
             Err(error) => return Err(error),
@@ -296,8 +311,9 @@ async fn restore_idle<'a>(
     touched: &mut BTreeSet<String>,
 ) -> Vec<RestoredContext<'a>> {
     let mut restored = Vec::new();
+    let deadline = Instant::now() + CONTEXTS_TIMEOUT;
     for context in contexts {
-        let Ok(mut state) = context.try_lock() else { continue };
+        let Ok(mut state) = timeout_at(deadline, context.lock()).await else { continue };
         if state.history().is_empty() {
             continue;
         }

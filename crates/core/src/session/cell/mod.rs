@@ -83,10 +83,18 @@ async fn run_and_record(
     let turn = async {
         let _turn = context.turn().await;
         let onward = turn_to_move_on(session, &request).await;
-        let admitted = Admitted { onward, ..admitted };
-        let mut state = context.lock().await;
-        context.touch();
-        run_locked(session, &context, &mut state, admitted, &mut record).await
+        let mut admitted = Admitted { onward, ..admitted };
+        let mut number = None;
+        loop {
+            let mut state = context.lock().await;
+            context.touch();
+            let ran = run_locked(session, &context, &mut state, &mut admitted, &mut number, &mut record).await?;
+            drop(state);
+            match ran {
+                Some(answer) => return Ok(answer),
+                None => session.machine_slot().wait_for_move().await,
+            }
+        }
     };
     // The kernel limits the time of a running cell. This limits everything before it: waiting for the context, a slot, a
     // kernel, a machine, the transfer of the state.
@@ -102,22 +110,33 @@ async fn run_and_record(
     }
 }
 
-/// Decides where a cell runs, and runs it. `state` is the locked state of its context.
+/// Decides where a cell runs, and runs it. `state` is the locked state of its context; `number`: its number, once it has one. `None`: it
+/// has not run, because the session is moving for another context.
 async fn run_locked(
     session: &Session,
     context: &Context,
     state: &mut ContextState,
-    admitted: Admitted<'_>,
+    admitted: &mut Admitted<'_>,
+    number: &mut Option<u32>,
     record: &mut OpenRecord<'_>,
-) -> Result<CellAnswer, Error> {
-    let Admitted { cell, sent, request, events, interrupts, deadline, onward } = admitted;
-    let ExecuteCell { source, env, stdin, .. } = cell;
+) -> Result<Option<CellAnswer>, Error> {
+    let Admitted { sent, request, events, interrupts, deadline, .. } = admitted;
+    let (sent, request, events, interrupts, deadline) =
+        (sent.clone(), *request, *events, interrupts.clone(), *deadline);
+    let ExecuteCell { source, env, stdin, .. } = admitted.cell.clone();
+    let onward = admitted.onward.take();
     session.services().tiers().wait_for_offers(request, deadline).await?;
     let decision = session.services().router.explain(request).decision?;
     record.decided(Arc::clone(&decision));
-    let number = state.start_cell(&source);
-    // Nobody receives it if the client has left; then this future is dropped soon.
-    let _ = events.send(CellEvent::Started { number }).await;
+    let number = match *number {
+        Some(number) => number,
+        None => {
+            let started = *number.insert(state.start_cell(&source));
+            // Nobody receives it if the client has left; then this future is dropped soon.
+            let _ = events.send(CellEvent::Started { number: started }).await;
+            started
+        }
+    };
     let cell = Cell { source, number, env, stdin, ..Cell::default() };
 
     let id = record.id().to_owned();
@@ -141,7 +160,7 @@ async fn run_locked(
         };
         let end = run.run(&decision).await;
         drop(run);
-        if end.is_ok() {
+        if matches!(end, Ok(Some(_))) {
             relay.finish();
         }
         relay.deliver().await;
@@ -155,7 +174,7 @@ async fn run_locked(
         }
     };
     let (end, ()) = tokio::join!(run, forward);
-    Ok(answer(session, request, decision, id, number, end?))
+    Ok(end?.map(|end| answer(session, request, decision, id, number, end)))
 }
 
 fn answer(

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::super::context::{Context, ContextState, GivenUp};
 use super::super::onward::{Onward, move_on};
 use super::super::placement::Rebuild;
-use super::super::promotion::{Promotion, move_context};
+use super::super::promotion::{ContextMove, Promotion, move_context};
 use super::super::session::Session;
 use super::local::LocalOutcome;
 use super::plan::{
@@ -85,11 +85,12 @@ struct Progress {
 }
 
 impl CellRun<'_> {
-    /// Plans the cell and takes its steps until one ends it.
+    /// Plans the cell and takes its steps until one ends it. `None`: the session is moving for another context, which takes this one
+    /// along; the cell has not run, and is to be planned again after that.
     ///
     /// # Errors
     /// The cell did not reach its end.
-    pub(super) async fn run(&mut self, decision: &Decision) -> Result<CellEnd, Error> {
+    pub(super) async fn run(&mut self, decision: &Decision) -> Result<Option<CellEnd>, Error> {
         let mut steps = plan(&self.offered(&decision.route), &self.situation());
         if !steps.iter().any(|step| matches!(step, Step::MoveOn(_))) {
             // Another cell has moved the session meanwhile.
@@ -100,19 +101,23 @@ impl CellRun<'_> {
         let mut progress = Progress { reason, moved: None, first_tier, note: None, started: Instant::now() };
         while let Some(step) = steps.pop_front() {
             match step {
-                Step::ReportGivenUp(given_up) => return Ok(self.report_given_up(given_up)),
-                Step::TryPromote(tiers) => {
-                    if self.try_promote(&tiers, &mut progress).await? {
-                        steps = steps_after_promotion();
-                    }
-                }
+                Step::ReportGivenUp(given_up) => return Ok(Some(self.report_given_up(given_up))),
+                Step::TryPromote(tiers) => match self.try_promote(&tiers, &mut progress).await? {
+                    Some(ContextMove::Done) => steps = steps_after_promotion(),
+                    Some(ContextMove::InProgress) => return Ok(None),
+                    None => {}
+                },
                 Step::RunLocal(leg) => match self.run_local_step(&leg, steps, &mut progress).await? {
-                    Next::End(end) => return Ok(end),
+                    Next::End(end) => return Ok(Some(end)),
                     Next::Steps(left) => steps = left,
                 },
-                Step::Promote(tiers) => self.promote_step(&tiers, &mut progress).await?,
+                Step::Promote(tiers) => {
+                    if self.promote_step(&tiers, &mut progress).await? == ContextMove::InProgress {
+                        return Ok(None);
+                    }
+                }
                 Step::MoveOn(tiers) => self.move_on_step(&tiers, &mut progress).await,
-                Step::RunRemote => return self.run_remote_step(progress).await,
+                Step::RunRemote => return self.run_remote_step(progress).await.map(Some),
             }
         }
         // Not reached: the last step of a plan ends the cell.
@@ -151,35 +156,39 @@ impl CellRun<'_> {
         CellEnd::killed(tier, Duration::ZERO, Some(note))
     }
 
-    /// Moves the session to a machine because an earlier cell needed one. Returns false if none is available now.
-    async fn try_promote(&mut self, tiers: &[TierName], progress: &mut Progress) -> Result<bool, Error> {
-        let Some(need) = self.state.pending_need().cloned() else { return Ok(false) };
+    /// Moves the session to a machine because an earlier cell needed one. `None`: none is available now.
+    async fn try_promote(&mut self, tiers: &[TierName], progress: &mut Progress) -> Result<Option<ContextMove>, Error> {
+        let Some(need) = self.state.pending_need().cloned() else { return Ok(None) };
         self.state.set_pending_need(None);
         let reason = format!("a cell before it needed {need}");
         match self.promote(tiers, &reason).await {
-            Ok(()) => {
+            Ok(ContextMove::Done) => {
                 progress.moved = Some(reason);
-                Ok(true)
+                Ok(Some(ContextMove::Done))
+            }
+            Ok(ContextMove::InProgress) => {
+                self.state.set_pending_need(Some(need));
+                Ok(Some(ContextMove::InProgress))
             }
             // The cell may not need a machine.
             Err(Error::Unavailable { .. } | Error::Overloaded { .. }) => {
                 self.state.set_pending_need(Some(need));
-                Ok(false)
+                Ok(None)
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn promote(&mut self, tiers: &[TierName], reason: &str) -> Result<(), Error> {
+    async fn promote(&mut self, tiers: &[TierName], reason: &str) -> Result<ContextMove, Error> {
         let (deadline, attempts) = (self.deadline, &mut *self.attempts);
         let promotion = Promotion { tiers, reason, for_cell: true, deadline, attempts };
         move_context(self.session, self.context, self.state, promotion).await
     }
 
-    async fn promote_step(&mut self, tiers: &[TierName], progress: &mut Progress) -> Result<(), Error> {
-        self.promote(tiers, &progress.reason).await?;
-        progress.moved = Some(progress.reason.clone());
-        Ok(())
+    async fn promote_step(&mut self, tiers: &[TierName], progress: &mut Progress) -> Result<ContextMove, Error> {
+        let moved = self.promote(tiers, &progress.reason).await?;
+        progress.moved = (moved == ContextMove::Done).then(|| progress.reason.clone());
+        Ok(moved)
     }
 
     async fn move_on_step(&mut self, tiers: &[TierName], progress: &mut Progress) {
