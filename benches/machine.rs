@@ -42,6 +42,7 @@ fn main() {
 async fn measure(choice: RuntimeChoice) {
     let name = match &choice {
         RuntimeChoice::BuiltIn => "built-in".to_owned(),
+        RuntimeChoice::Strongest => "the strongest one".to_owned(),
         RuntimeChoice::Program(program) => program.display().to_string(),
     };
     let scratch = tempfile::tempdir().expect("a folder is made");

@@ -143,13 +143,18 @@ fn native(config: &Config) -> Result<Vec<Check>, CliError> {
 fn machines(config: &Config) -> Result<Vec<Check>, CliError> {
     let tier = config.machine.tier.as_str();
     Ok(match super::runtime(1)?.block_on(assemble::check_machines(config)) {
-        MachineReport::Disabled => Vec::new(),
+        MachineReport::Disabled => {
+            let detail =
+                "machine.enabled is false: commands, files anywhere and most languages have no tier on this host";
+            vec![Check::missing(format!("tier {tier}"), detail, "set machine.enabled to true")]
+        }
         MachineReport::Absent(absent) => vec![absent_tier(absent)],
         MachineReport::Working { runtime, isolation, versions, egress, layers } => {
             let versions: Vec<String> =
                 versions.into_iter().map(|(name, version)| format!("{name} {version}")).collect();
-            let detail =
-                format!("runtime {runtime}, isolation {isolation}; its self-test passed; has {}", versions.join(", "));
+            let has =
+                if versions.is_empty() { "no language that is known here".to_owned() } else { versions.join(", ") };
+            let detail = format!("runtime {runtime}, isolation {isolation}; its self-test passed; has {has}");
             let passed = Check::ok(format!("tier {tier}"), detail);
             let reached = if egress.is_empty() {
                 "they reach nothing on the internet; machine.egress.allow names what they may reach".to_owned()

@@ -124,7 +124,8 @@ fn line_of(parts: &Parts, body: &Bytes) -> Option<String> {
 /// Returns the answer to a request whose body was not read, as envd gives it.
 fn body_refusal(sandbox: &SandboxHandle, kind: BodyKind, parts: &Parts, error: &BodyError) -> Refusal {
     let too_large = matches!(error, BodyError::TooLarge(_));
-    if too_large && matches!(kind, BodyKind::Upload | BodyKind::LocalUpload) {
+    // Without a machine the files of the session are the limit; with one, that of a single upload is.
+    if too_large && matches!(kind, BodyKind::LocalUpload) {
         let full = FileError::Full { max: sandbox.state.sessions.config().max_files_size };
         return Box::new(file_response(&full));
     }
