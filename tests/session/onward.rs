@@ -201,3 +201,18 @@ async fn a_session_keeps_its_cells_where_its_machine_would_not_have_their_langua
     session.promote_for_command("ls").await.unwrap();
     assert_eq!(run(&session, "a").await.transcript(), "e2b: 2 | = 1");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_sandboxes_of_a_caller_who_may_not_leave_reach_nothing_whatever_they_ask_for() {
+    let harness = harness();
+    let offline = switchtower_core::request::Caller { offline: true, ..caller("eve") };
+    let mut asking = options();
+    asking.network.internet = Some(true);
+    let session = harness.sessions.create(&offline, asking).await.unwrap();
+    assert_eq!(session.network().internet, Some(false));
+    // The policy goes with the machine, wherever it is.
+    session.promote_for_command("curl https://example.com").await.unwrap();
+    assert!(harness.machines.log().iter().any(|event| event.starts_with("network")), "the machine reaches nothing");
+    session.set_network(switchtower_contract::NetworkPolicy::OPEN).await.unwrap();
+    assert_eq!(session.network().internet, Some(false), "an update does not widen it");
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Isolation, Language, Program, byte_size, duration, rounded};
+use switchtower_contract::{Isolation, Language, NetworkPolicy, Program, byte_size, duration, rounded};
 
 use crate::route::TierName;
 use crate::schema::Storable;
@@ -207,12 +207,20 @@ pub struct Caller {
     /// The name of the key in the settings; `None` if the server requires no key.
     #[serde(default)]
     pub key: Option<Arc<str>>,
+    /// Whether its programs and machines may not reach the internet, neither from this host nor in a cloud.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub offline: bool,
 }
 
 impl Caller {
     /// Returns a user without a key.
     pub fn named(user: impl Into<Arc<str>>) -> Self {
-        Self { user: user.into(), key: None }
+        Self { user: user.into(), key: None, offline: false }
+    }
+
+    /// Returns what its programs and machines may reach.
+    pub fn network(&self) -> NetworkPolicy {
+        NetworkPolicy { internet: self.offline.then_some(false), ..NetworkPolicy::OPEN }
     }
 
     /// Returns the caller for a key that a client sent to a server without configured keys: the user is `key-` and 128 bits

@@ -75,7 +75,7 @@ fn a_request_has_its_golden_form() {
     program.files = vec![File { path: "a.txt".to_owned(), content: b"hi".to_vec() }];
     program.randomness = Randomness::Seeded(7);
     let mut request = Request::new(program, &RequestLimits::default()).unwrap();
-    request.caller = Caller { user: "ada".into(), key: Some("team".into()) };
+    request.caller = Caller { key: Some("team".into()), ..Caller::named("ada") };
     request.priority = Priority::High;
     request.tier = Some("wasm".into());
     request.isolation = Some(Isolation::Wasm);

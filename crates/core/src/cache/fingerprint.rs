@@ -94,7 +94,7 @@ impl Fingerprint {
         let mut hasher = CanonicalHasher::new();
         hasher.number(CONTRACT);
         hasher.number(scope as u64);
-        let Caller { user, key } = &request.caller;
+        let Caller { user, key, .. } = &request.caller;
         let (key, user) = match scope {
             Scope::Caller => (key.as_ref(), Some(user)),
             Scope::Key => (key.as_ref(), None),
@@ -233,7 +233,7 @@ mod tests {
     /// Returns the fingerprint of a fixed program for a request of this user with this key.
     fn key_for(scope: Scope, key: Option<&str>, user: &str) -> Fingerprint {
         let mut request = Request::new(Program::python("1"), &RequestLimits::default()).unwrap();
-        request.caller = Caller { user: user.into(), key: key.map(Into::into) };
+        request.caller = Caller { key: key.map(Into::into), ..Caller::named(user) };
         Fingerprint::new(&Digest::of(&request.program), &request, scope, [])
     }
 

@@ -61,6 +61,7 @@ impl Session {
     ) -> Result<Self, NoSpace> {
         let mut options = with_identity(options, &id);
         let network = std::mem::replace(&mut options.network, NetworkPolicy::OPEN);
+        let network = NetworkPolicy { internet: caller.network().internet.or(network.internet), ..network };
         let wall = *services.router.wall();
         let charge =
             services.memory.charge(&caller, SESSION_BYTES + options_bytes(&options) + network_bytes(&network))?;
@@ -346,6 +347,7 @@ impl Session {
     /// keeps the old one.
     pub async fn set_network(&self, network: NetworkPolicy) -> Result<(), Error> {
         self.check_running()?;
+        let network = NetworkPolicy { internet: self.caller.network().internet.or(network.internet), ..network };
         self.lifetime.touch();
         let machine_move = self.machine.begin_move().await;
         let bytes = |network: &NetworkPolicy| SESSION_BYTES + options_bytes(&self.options) + network_bytes(network);

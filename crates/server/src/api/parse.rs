@@ -66,7 +66,7 @@ pub(super) fn request(body: Value, request_limits: &RequestLimits, caller: Calle
     };
     let mut request = Request::new(program, request_limits)?;
     request.caller = match fields.text("user")? {
-        Some(user) => Caller { user: user.into(), key: caller.key },
+        Some(user) => Caller { user: user.into(), ..caller },
         None => caller,
     };
     request.priority = fields.named("priority", Priority::NAMES)?.unwrap_or_default();

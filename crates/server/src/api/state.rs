@@ -66,7 +66,7 @@ impl ApiState {
         Self {
             router,
             config: config.clone(),
-            keys: ApiKeys::new(&config.keys),
+            keys: ApiKeys::new(&config.keys, &config.offline_keys),
             admin_key: AdminKey::new(config.admin_key.as_deref()),
             bodies: BodyReader::new(config, &request_limits, sessions.as_ref()),
             known_sessions: KnownSessions::default(),

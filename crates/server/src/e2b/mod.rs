@@ -55,7 +55,7 @@ pub fn app(native: Router, sessions: Sessions, config: &Config, request_limits: 
     let bodies = BodyReader::new(config, request_limits, Some(&sessions));
     let state = Arc::new(E2bState {
         sessions,
-        keys: ApiKeys::new(&config.keys),
+        keys: ApiKeys::new(&config.keys, &config.offline_keys),
         domain: config.domain.clone(),
         allows_open_interpreters: config.allows_open_interpreters(),
         public_ports: config.public_ports,

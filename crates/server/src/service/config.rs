@@ -1,6 +1,6 @@
 //! Settings of the HTTP server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ pub struct Config {
     pub port: u16,
     /// The keys of callers: name = key, each of 16 characters or more. Without any, requests need no key.
     pub keys: BTreeMap<String, String>,
+    /// The names of keys whose callers may not leave: their programs and sandboxes never reach the internet, neither by
+    /// `machine.egress` nor in a cloud.
+    pub offline_keys: BTreeSet<String>,
     /// The key for `/v1/admin`, of 16 characters or more. No other key is accepted there. Not set: these paths are
     /// disabled.
     pub admin_key: Option<String>,
@@ -102,6 +105,7 @@ impl Default for Config {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 3001,
             keys: BTreeMap::new(),
+            offline_keys: BTreeSet::new(),
             admin_key: None,
             domain: None,
             open_interpreters: None,
@@ -133,6 +137,9 @@ impl Config {
     pub fn problem(&self) -> Option<String> {
         if let Some(name) = self.keys.iter().find_map(|(name, key)| (key.len() < 16).then_some(name)) {
             return Some(format!("keys.{name} is too short: a key has at least 16 characters"));
+        }
+        if let Some(name) = self.offline_keys.iter().find(|name| !self.keys.contains_key(*name)) {
+            return Some(format!("offline_keys has {name}, which is no name of a key in http.keys"));
         }
         if self.admin_key.as_ref().is_some_and(|key| key.len() < 16) {
             return Some("admin_key is too short: a key has at least 16 characters".to_owned());

@@ -1,6 +1,6 @@
 //! API keys, compared in constant time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
@@ -13,10 +13,12 @@ use super::problem::{Problem, ProblemKind};
 pub(crate) struct ApiKeys(Vec<(Caller, blake3::Hash)>);
 
 impl ApiKeys {
-    pub(crate) fn new(keys: &BTreeMap<String, String>) -> Self {
+    /// `offline`: the names of those whose callers may not reach the internet.
+    pub(crate) fn new(keys: &BTreeMap<String, String>, offline: &BTreeSet<String>) -> Self {
         let entry = |(name, key): (&String, &String)| {
+            let offline = offline.contains(name);
             let name: Arc<str> = name.as_str().into();
-            (Caller { user: Arc::clone(&name), key: Some(name) }, blake3::hash(key.as_bytes()))
+            (Caller { user: Arc::clone(&name), key: Some(name), offline }, blake3::hash(key.as_bytes()))
         };
         Self(keys.iter().map(entry).collect())
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Escalation, Events, Exit, Fault, InterpreterId, Limits, Need, Outcome, Spec, Usage};
+use switchtower_contract::{
+    Escalation, Events, Exit, Fault, InterpreterId, Limits, Need, NetworkPolicy, Outcome, Spec, Usage,
+};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -118,7 +120,10 @@ struct Ran {
 impl SandboxRun<'_> {
     async fn run(&self, events: &Events, recorder: &mut AttemptRecorder<'_>) -> Result<Ran, AttemptError> {
         let &Self { tier, request, options, limits, number } = self;
-        let spec = Spec { avoid_interpreter: options.avoid_interpreter, ..Spec::new(request.program.language) };
+        // Other backends reach nothing, and keep no policy.
+        let network = if tier.offer().machine { request.caller.network() } else { NetworkPolicy::OPEN };
+        let avoid_interpreter = options.avoid_interpreter;
+        let spec = Spec { avoid_interpreter, network, ..Spec::new(request.program.language) };
         let opened = timeout_at(options.deadline, tier.sandbox(&spec, limits.wall, number)).await;
         let opened = opened.map_err(|_| AttemptError::DeadlinePassed(NO_SANDBOX))?;
         let mut guard = opened.map_err(AttemptError::Fault)?;
