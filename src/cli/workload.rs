@@ -141,7 +141,7 @@ impl Workload {
     }
 
     async fn score(&self, router: &Router, item: &Item, request_limits: &RequestLimits) -> Result<Score, CliError> {
-        let program = Program { stdin: item.stdin.clone(), ..Program::python(&*item.code) };
+        let program = Program { stdin: item.stdin.clone(), ..Program::new(item.language, &*item.code) };
         let mut request = Request::new(program, request_limits)?;
         request.cache = CacheMode::Bypass;
         request.tier = self.tier();

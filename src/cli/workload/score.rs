@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::Exit;
+use switchtower_contract::{Exit, Language};
 use switchtower_core::router::Answer;
 use switchtower_server::service::millis;
 
@@ -18,6 +18,9 @@ pub(super) struct Item {
     #[serde(default)]
     pub(super) category: String,
     pub(super) code: String,
+    /// By default Python.
+    #[serde(default)]
+    pub(super) language: Language,
     pub(super) stdin: Option<String>,
     pub(super) expected_stdout: Option<String>,
     /// The expected end: the name of an exception, `Timeout`, an exit code as `Exit3`, or a signal as `Signal9`.
