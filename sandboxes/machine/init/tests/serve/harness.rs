@@ -85,7 +85,9 @@ impl Init {
         std::os::unix::fs::chown(&home, Some(uid), Some(gid)).unwrap();
         // The user passes through it to the home folder.
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_switchtower-init"));
+        // As its launcher does: where tests are started in the background, a shell has made them ignore interrupts.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT,QUIT", env!("CARGO_BIN_EXE_switchtower-init")]);
         command.args(["serve", option, "0", "--user-home"]).arg(&home);
         command.args(["--user-id", &uid.to_string(), "--group-id", &gid.to_string(), "--env", "MACHINE=m"]);
         if let Ok(mark) = std::env::var("LEFTOVERS_OF") {
