@@ -91,8 +91,9 @@ impl Template {
             Some(root) => template.of_root(folder, &root.folder)?,
             None => {
                 template.of_host(folder)?;
-                if let Some(python) = &config.python {
-                    template.add_python(folder, python)?;
+                match &config.python {
+                    Some(python) => template.add_python(folder, python)?,
+                    None => template.name_python(folder)?,
                 }
             }
         }
@@ -151,6 +152,18 @@ impl Template {
         symlink("/run", folder.join("var/run"))?;
         symlink("/run/lock", folder.join("var/lock"))?;
         make_etc(&folder.join("etc"))
+    }
+
+    /// The host's Python by the name `python` too, as in E2B's sandboxes, where the host has no program of that name.
+    fn name_python(&mut self, folder: &Path) -> io::Result<()> {
+        let is_there = |path: &str| Path::new(path).exists();
+        if is_there("/usr/bin/python3") && !["/usr/bin/python", "/usr/local/bin/python"].into_iter().any(is_there) {
+            let python = folder.with_file_name("python");
+            fs::write(&python, "#!/bin/sh\nexec /usr/bin/python3 \"$@\"\n")?;
+            fs::set_permissions(&python, Permissions::from_mode(0o755))?;
+            self.binds.push(bind(&python, "/usr/local/bin/python"));
+        }
+        Ok(())
     }
 
     /// A Python with packages, at the paths that it has in E2B's sandboxes.

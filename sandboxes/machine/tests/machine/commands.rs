@@ -19,6 +19,15 @@ async fn a_written_file_is_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn python_has_its_short_name_too() {
+    for tested in all_runtimes().await {
+        let open = tested.open().await;
+        let script = "printf '#!/usr/bin/env python\\nimport sys; print(sys.argv[1:])' > s.py; chmod +x s.py; ./s.py 'a b'; python s.py";
+        assert_eq!(open.command("user", script).await.printed, "['a b']\n[]\n", "{}", tested.runtime);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pip_may_install_and_says_soon_that_it_reaches_nothing() {
     for tested in all_runtimes().await {
         let open = tested.open().await;
