@@ -1,6 +1,6 @@
 //! Settings of the HTTP server.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct Config {
     pub keys: BTreeMap<String, String>,
     /// The names of keys whose callers may not leave: their programs and sandboxes never reach the internet, neither by
     /// `machine.egress` nor in a cloud.
-    pub offline_keys: BTreeSet<String>,
+    pub offline_keys: Vec<String>,
     /// The key for `/v1/admin`, of 16 characters or more. No other key is accepted there. Not set: these paths are
     /// disabled.
     pub admin_key: Option<String>,
@@ -105,7 +105,7 @@ impl Default for Config {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 3001,
             keys: BTreeMap::new(),
-            offline_keys: BTreeSet::new(),
+            offline_keys: Vec::new(),
             admin_key: None,
             domain: None,
             open_interpreters: None,

@@ -1,6 +1,6 @@
 //! API keys, compared in constant time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
@@ -14,7 +14,7 @@ pub(crate) struct ApiKeys(Vec<(Caller, blake3::Hash)>);
 
 impl ApiKeys {
     /// `offline`: the names of those whose callers may not reach the internet.
-    pub(crate) fn new(keys: &BTreeMap<String, String>, offline: &BTreeSet<String>) -> Self {
+    pub(crate) fn new(keys: &BTreeMap<String, String>, offline: &[String]) -> Self {
         let entry = |(name, key): (&String, &String)| {
             let offline = offline.contains(name);
             let name: Arc<str> = name.as_str().into();
