@@ -1,12 +1,13 @@
 //! Requests: a program, who sent it, and how to run it. A [`Request`] is valid once built.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Isolation, Language, NetworkPolicy, Program, byte_size, duration, rounded};
+use switchtower_contract::{File, Isolation, Language, NetworkPolicy, Program, byte_size, duration, rounded};
 
 use crate::route::TierName;
 use crate::schema::Storable;
@@ -94,6 +95,12 @@ impl Request {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
                 return Err(Invalid::new("env", "variables whose names are not empty and contain neither '=' nor NUL"));
             }
+        }
+        if let Some(folder) = file_used_as_folder(&program.files) {
+            return Err(Invalid::new(
+                "files",
+                format!("without {folder:?} as a file, because another one is below it"),
+            ));
         }
         for file in &program.files {
             if file.path.is_empty() || file.path.contains('\0') || file.path.split('/').any(|part| part == "..") {
@@ -198,6 +205,15 @@ impl Default for RequestLimits {
             max_memory: 2048 << 20,
         }
     }
+}
+
+/// Returns the path of a file that another one needs as its folder.
+fn file_used_as_folder(files: &[File]) -> Option<&str> {
+    let paths: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    files.iter().find_map(|file| {
+        let mut above = file.path.match_indices('/').map(|(at, _)| &file.path[..at]);
+        above.find(|folder| paths.contains(folder))
+    })
 }
 
 /// The sender of a request: a user, and the API key that authenticated the request.
@@ -321,6 +337,20 @@ named!(CacheMode, Use = "use", Bypass = "bypass", Refresh = "refresh");
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_another_one_needs_as_a_folder_is_refused() {
+        let with = |paths: &[&str]| {
+            let file = |path: &&str| File { path: (*path).to_owned(), content: Vec::new() };
+            let program = Program { files: paths.iter().map(file).collect(), ..Program::python("") };
+            Request::new(program, &RequestLimits::default())
+                .and_then(|request| request.checked(&RequestLimits::default()))
+        };
+        assert!(with(&["a/b", "a/c", "ab", "d"]).is_ok());
+        for paths in [["a", "a/b"], ["x/y/z", "x"]] {
+            assert!(with(&paths).unwrap_err().to_string().contains("another one is below it"), "{paths:?}");
+        }
+    }
 
     #[test]
     fn the_user_of_an_unknown_key_is_128_bits_of_its_hash() {
