@@ -99,20 +99,32 @@ pub(crate) fn in_source(failure: Failure, translated: &Translated) -> Failure {
     Failure { line, traceback, ..failure }
 }
 
-/// The text before a position, as node writes it, and the beginning of the name that it ends: the file of a program is `main.cjs` or
-/// `main.mjs`, the name of a cell `[cell 3]`.
-const PLACES: [(&str, &str); 3] = [(".cjs:", "main"), (".mjs:", "main"), ("]:", "[cell ")];
+/// The ends of the names before a position, as node writes it.
+const ENDS: [&str; 3] = [".cjs:", ".mjs:", "]:"];
+
+/// Returns whether a text that ends with one of [`ENDS`] ends with the name of what runs: a program's file, `main.cjs` or `main-7.mjs`,
+/// or a cell, `[cell 3]`.
+fn ends_with_own_name(text: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(cell) = text.strip_suffix("]:") {
+        return cell.rsplit_once("[cell ").is_some_and(|(_, number)| is_number(number));
+    }
+    let name = text.rsplit(['/', '(', ' ', '\n']).next().unwrap_or_default();
+    let stem = name.strip_suffix(".cjs:").or_else(|| name.strip_suffix(".mjs:"));
+    let rest = stem.and_then(|stem| stem.strip_prefix("main"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('-').is_some_and(is_number))
+}
 
 fn positions_replaced(text: &str, translated: &Translated) -> String {
     let (mut replaced, mut rest) = (String::new(), text);
     loop {
-        let found = PLACES.iter().filter_map(|(end, name)| Some((rest.find(end)? + end.len(), *name))).min();
-        let Some((at, name)) = found else { return replaced + rest };
+        let Some(at) = ENDS.iter().filter_map(|end| Some(rest.find(end)? + end.len())).min() else {
+            return replaced + rest;
+        };
         let (before, after) = rest.split_at(at);
         replaced.push_str(before);
         rest = after;
-        let last = before.rsplit(['/', '(', '\n']).next().unwrap_or_default();
-        let Some((line, after_line)) = number(rest).filter(|_| last.contains(name)) else { continue };
+        let Some((line, after_line)) = number(rest).filter(|_| ends_with_own_name(before)) else { continue };
         let column = after_line.strip_prefix(':').and_then(number);
         let (source_line, source_column) = translated.source_position(line, column.map_or(1, |(column, _)| column));
         replaced.push_str(&source_line.to_string());
@@ -166,6 +178,10 @@ mod tests {
             let failure = Failure { name, value, traceback: at(place, thrown), line: Some(thrown) };
             let shown = in_source(failure, &code_of(source));
             assert_eq!((shown.line, shown.traceback), (Some(9), at(place, 9)));
+        }
+        // Positions in other files are their own.
+        for place in ["/home/user/domain.mjs", "/home/user/main.ts.mjs", "/home/user/mainly.cjs", "[cells 4]"] {
+            assert_eq!(positions_replaced(&at(place, thrown), &code_of(source)), at(place, thrown));
         }
     }
 
