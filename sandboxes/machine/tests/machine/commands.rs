@@ -86,7 +86,7 @@ async fn a_kernel_whose_program_broke_what_it_says_to_the_host_ends_with_the_cel
     let disturb = "import os, stat\nfor n in range(1000, 1010):\n    try:\n        if stat.S_ISSOCK(os.fstat(n).st_mode): \
                    os.write(n, b'no message\\n')\n    except OSError: pass";
     assert_eq!(run(&mut kernel, disturb).await, (Exit::Killed, false));
-    // Code of Switchtower's own that ends the process tells nobody: the next cell does.
+    // Code of Switchtower's own that ends the process leaves no report: the next cell brings it.
     assert_eq!(run(&mut kernel, "x = 1").await, (Exit::Finished(0), true));
     kernel.run_internal("import os\nos._exit(1)", Duration::from_secs(60)).await.unwrap_err();
     assert_eq!(run(&mut kernel, "x").await, (Exit::Killed, false));

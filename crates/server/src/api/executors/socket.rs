@@ -26,8 +26,8 @@ const MAX_WAITING: usize = 8;
 /// Between two pings while no messages are read: only a ping that cannot be sent shows then that the client has gone.
 const PING_PAUSE: Duration = Duration::from_secs(1);
 
-/// Before the server ends its connections: in this time a client is told that its program was ended.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long before the end of its connections a server ends the programs that still run: their clients get an answer in this time.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// The program of a message with the memory that it is charged, or why it does not run.
 type Received = Result<(Request, Charge), Problem>;
@@ -100,7 +100,7 @@ impl Executor {
                 }
                 () = &mut stopping, if !is_stopping => {
                     is_stopping = true;
-                    ends_at = Some(Instant::now() + self.api.config.drain_timeout.saturating_sub(LAST_WORDS));
+                    ends_at = Some(Instant::now() + self.api.config.drain_timeout.saturating_sub(ANSWER_TIME));
                     Ok(())
                 }
                 () = sleep_until(ends_at.unwrap_or(last_received)), if ends_at.is_some() && running.is_some() => {
